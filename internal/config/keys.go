@@ -1,0 +1,103 @@
+package config
+
+import (
+	"reflect"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A Key is one setting: its dotted name, where "*" stands for the name of a source, its type and what it means.
+type Key struct {
+	Name    string
+	Doc     string
+	Secret  bool
+	Default any
+	kind    reflect.Type
+}
+
+// Keys lists every setting in the order of the struct.
+func Keys() []Key {
+	var keys []Key
+	walk(reflect.ValueOf(Default()), "", &keys)
+	return keys
+}
+
+func walk(v reflect.Value, prefix string, keys *[]Key) {
+	t := v.Type()
+	for i := range t.NumField() {
+		f, fv := t.Field(i), v.Field(i)
+		name := prefix + f.Tag.Get("mapstructure")
+		switch {
+		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Secret]():
+			walk(fv, name+".", keys)
+		case f.Type.Kind() == reflect.Map:
+			walk(reflect.New(f.Type.Elem()).Elem(), name+".*.", keys)
+		default:
+			*keys = append(*keys, Key{Name: name, Doc: f.Tag.Get("doc"), Secret: f.Type == reflect.TypeFor[Secret](), Default: fv.Interface(), kind: f.Type})
+		}
+	}
+}
+
+// known finds the setting that a concrete dotted name belongs to.
+func known(keys []Key, name string) (Key, bool) {
+	for _, k := range keys {
+		if matches(k.Name, name) {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+func matches(pattern, name string) bool {
+	p, n := strings.Split(pattern, "."), strings.Split(name, ".")
+	if len(p) != len(n) {
+		return false
+	}
+	for i := range p {
+		if p[i] != "*" && p[i] != n[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// nearest returns the known name that is fewest edits away, for an error that helps.
+func nearest(keys []Key, name string) string {
+	type candidate struct {
+		name string
+		far  int
+	}
+	var all []candidate
+	for _, k := range keys {
+		all = append(all, candidate{k.Name, distance(k.Name, name)})
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].far < all[j].far })
+	if len(all) == 0 || all[0].far > max(3, len(name)/2) {
+		return ""
+	}
+	return all[0].name
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration]() }
