@@ -1,0 +1,47 @@
+# Crossdock. `make` alone lists what can be made.
+GO       ?= go
+CACHE    ?= $(or $(CROSSDOCK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/crossdock)
+LINT_VERSION := v2.15.0
+LINT     := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
+BIN      := bin/crossdock
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-short bench lint schemas services-up services-down build
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## the whole pipeline in two minutes, on this machine; KEEP=1 leaves it running and prints where
+	$(BIN) demo $(if $(KEEP),--keep)
+
+test: ## every test, real Kafka and a real ClickHouse engine included
+	$(GO) run ./internal/testservices/servicesd run -- env CGO_ENABLED=1 $(GO) test -race -timeout 12m ./...
+
+test-short: ## the tests that need no service, in a minute
+	$(GO) test -short ./...
+
+bench: build ## codecs, and draining 2,000,000 movements through the inventory stage on real Kafka; writes bench/results
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./avro/event
+	$(GO) run ./internal/testservices/servicesd run -- $(BIN) bench inventory --runs 3
+
+lint: $(LINT) ## static checks
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p $(dir $@)
+	GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(dir $@)golangci-lint $@
+
+schemas: ## regenerate the Go structs and codecs from avro/schemas
+	$(GO) run ./avro/gen
+
+services-up: ## start Kafka and the ClickHouse engine for tests and keep them running
+	$(GO) run ./internal/testservices/servicesd up
+
+services-down: ## stop what services-up started
+	$(GO) run ./internal/testservices/servicesd down
+
+build: ## build bin/crossdock
+	$(GO) build -trimpath -o $(BIN) ./cmd/crossdock
