@@ -1,9 +1,6 @@
 package store
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 // Memory is counted in units of 8 bytes, so that a 32-bit address reaches 32 GiB.
 const (
@@ -100,37 +97,4 @@ func classUnits(class uint8) uint32 {
 	}
 	k, j := (class-smallClasses)/8, uint32(class-smallClasses)%8+1
 	return smallClasses<<k + j<<(k+1)
-}
-
-// cells keeps what is at rest: cells of size classes carved from an arena, those given back in one list a class, which is
-// threaded through the free cells themselves.
-type cells struct {
-	arena
-	free      [classes]uint32 // 1 + address of the first free cell
-	freeUnits int
-}
-
-func (c *cells) alloc(class uint8) uint32 {
-	n := classUnits(class)
-	if head := c.free[class]; head != 0 {
-		c.free[class] = binary.LittleEndian.Uint32(c.bytes(head-1, 4))
-		c.freeUnits -= int(n)
-		return head - 1
-	}
-	at, tail, left := c.arena.alloc(n)
-	for left > 0 {
-		class := classOf(left)
-		if classUnits(class) > left {
-			class--
-		}
-		c.release(tail, class)
-		tail, left = tail+classUnits(class), left-classUnits(class)
-	}
-	return at
-}
-
-func (c *cells) release(at uint32, class uint8) {
-	binary.LittleEndian.PutUint32(c.bytes(at, 4), c.free[class])
-	c.free[class] = at + 1
-	c.freeUnits += int(classUnits(class))
 }

@@ -193,18 +193,19 @@ func TestPartitionEqualsPlainMap(t *testing.T) {
 func checkMemory(t *rapid.T, p *Partition) {
 	type span struct{ at, n uint32 }
 	var spans []span
-	for _, slab := range p.slabs {
-		for _, e := range slab {
-			if e.state != unused {
-				spans = append(spans, span{e.cell, classUnits(e.class)})
-				if int(e.keyLen)+int(e.valueLen) > int(classUnits(e.class))*unit {
-					t.Fatalf("entry %q is larger than its cell", p.key(&e))
-				}
-			}
+	for _, slot := range p.index.slots {
+		if slot == 0 {
+			continue
+		}
+		at := uint32(slot) - 1
+		h := p.cells.head(at)
+		spans = append(spans, span{at, classUnits(h.class())})
+		if headBytes+h.keyLen()+h.valueLen() > int(classUnits(h.class()))*unit {
+			t.Fatalf("%q is larger than its cell", p.cells.key(at))
 		}
 	}
 	if len(spans) != p.index.n {
-		t.Fatalf("%d entries, %d in the index", len(spans), p.index.n)
+		t.Fatalf("%d cells, %d in the index", len(spans), p.index.n)
 	}
 	free := 0
 	for class := range p.cells.free {
@@ -212,8 +213,7 @@ func checkMemory(t *rapid.T, p *Partition) {
 			n := classUnits(uint8(class))
 			spans = append(spans, span{head - 1, n})
 			free += int(n)
-			b := p.cells.bytes(head-1, 4)
-			head = uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+			head = p.cells.link(head - 1)
 		}
 	}
 	if free != p.cells.freeUnits {
@@ -249,7 +249,7 @@ func TestClassesHoldTheirSizesAndWasteAnEighth(t *testing.T) {
 		}
 		prev = n
 	}
-	if prev != chunkUnits || units(MaxKey+MaxValue) > prev {
+	if prev != chunkUnits || units(headBytes+MaxKey+MaxValue) > prev {
 		t.Fatalf("the largest cell is %d units", prev)
 	}
 }

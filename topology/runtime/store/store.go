@@ -1,10 +1,10 @@
 // Package store keeps the keyed state of one partition in memory, under the transaction that its task is in. It knows no
 // broker, no clock and no schema: keys and values are bytes.
 //
-// A Partition is two layers. What is at rest lies in cells (key and value side by side, in size classes), found by an
-// index over entries of 16 bytes; there is no Go map and no pointer in any of it, so a million keys cost the garbage
-// collector nothing. What the running transaction has put lies in an arena of its own, and an entry holds the number of
-// its pending value: one look-up finds both.
+// A Partition is two layers. What is at rest lies in cells (head, key and value side by side, in size classes), found by
+// an index of hashes and addresses; there is no Go map and no pointer in any of it, so a million keys cost the garbage
+// collector nothing, and a look-up misses the processor's caches twice. What the running transaction has put lies in an
+// arena of its own, and a cell's head holds the number of its pending value: one look-up finds both.
 //
 // Invariants:
 //
@@ -33,24 +33,7 @@ const (
 	// MaxKey bounds one key in bytes.
 	MaxKey = 1<<16 - 1
 
-	slabEntries = 1 << 12
-	keptChunks  = 8 // of the transaction's arena, between transactions
-)
-
-// An entry is one key.
-type entry struct {
-	cell     uint32 // where key and value lie; of a free entry, 1 + the next free slot
-	pend     uint32 // 1 + index of the pending value
-	valueLen uint32
-	keyLen   uint16
-	class    uint8 // of the cell
-	state    uint8
-}
-
-const (
-	unused = iota
-	opened // by this transaction: there is a key at rest, but no value
-	atRest
+	keptChunks = 8 // of the transaction's arena, between transactions
 )
 
 // A room is memory in the transaction's arena.
@@ -59,7 +42,7 @@ type room struct{ at, units uint32 }
 // A pending value is what the transaction has put for one key. Its two rooms take turns, so that a key that is put a
 // thousand times needs no more than two.
 type pending struct {
-	slot, hash uint32
+	cell, hash uint32
 	tag        uint32
 	mark       uint32 // the savepoint since which it has been put
 	length     uint32
@@ -68,7 +51,7 @@ type pending struct {
 	spare      room
 }
 
-// An undo is a pending value as it was at the last savepoint. One without a slot was not there.
+// An undo is a pending value as it was at the last savepoint; a fresh one was not there.
 type undo struct {
 	index uint32
 	fresh bool
@@ -78,9 +61,6 @@ type undo struct {
 // A Partition is the store of one task.
 type Partition struct {
 	index   index
-	slabs   [][]entry
-	slots   uint32 // handed out so far, free ones included
-	free    uint32 // 1 + first free slot
 	cells   cells
 	keys    int // that have a value in the transaction's eyes
 	resting int // that have one at rest
@@ -99,7 +79,7 @@ type Partition struct {
 type memo struct {
 	key  []byte // of a miss
 	hash uint32
-	slot uint32
+	cell uint32 // of a hit
 	kind uint8
 }
 
@@ -118,101 +98,70 @@ func New() *Partition {
 	return p
 }
 
-func (p *Partition) entry(slot uint32) *entry { return &p.slabs[slot/slabEntries][slot%slabEntries] }
-
-func (p *Partition) key(e *entry) []byte { return p.cells.bytes(e.cell, int(e.keyLen)) }
-
-// rest is the value at rest.
-func (p *Partition) rest(e *entry) []byte {
-	n := int(e.keyLen)
-	b := p.cells.bytes(e.cell, n+int(e.valueLen))
-	return b[n:]
-}
-
-// current is the value in the transaction's eyes, nil where there is none.
-func (p *Partition) current(e *entry) []byte {
+// current is the value of a cell in the transaction's eyes, nil where there is none.
+func (p *Partition) current(at uint32) []byte {
+	h := p.cells.head(at)
 	switch {
-	case e.pend != 0:
-		if d := &p.pending[e.pend-1]; !d.dead {
+	case h.pend() != 0:
+		if d := &p.pending[h.pend()-1]; !d.dead {
 			return p.arena.bytes(d.value.at, int(d.length))
 		}
-	case e.state == atRest:
-		return p.rest(e)
+	case h.state() == atRest:
+		return p.cells.value(at)
 	}
 	return nil
 }
 
-// find returns the entry of a key, nil where there is none, and leaves in p.last what was found.
-func (p *Partition) find(key []byte) *entry {
+// find says whether a key has a cell, and leaves in p.last where, or the hash with which it can be opened.
+func (p *Partition) find(key []byte) bool {
 	switch p.last.kind {
 	case hit:
-		if e := p.entry(p.last.slot); string(p.key(e)) == string(key) {
-			return e
+		if string(p.cells.key(p.last.cell)) == string(key) {
+			return true
 		}
 	case miss:
 		if string(p.last.key) == string(key) {
-			return nil
+			return false
 		}
 	}
 	hash := uint32(xxhash.Sum64(key) >> 32)
 	p.last.hash = hash
 	mask := p.index.mask()
-	for i := hash & mask; p.index.cells[i] != 0; i = (i + 1) & mask {
-		cell := p.index.cells[i]
-		if uint32(cell>>32) != hash {
-			continue
+	for i := hash & mask; ; i = (i + 1) & mask {
+		slot := p.index.slots[i]
+		if slot == 0 {
+			break
 		}
-		slot := uint32(cell) - 1
-		if e := p.entry(slot); string(p.key(e)) == string(key) {
-			p.last.kind, p.last.slot = hit, slot
-			return e
+		if at := uint32(slot) - 1; uint32(slot>>32) == hash && string(p.cells.key(at)) == string(key) {
+			p.last.kind, p.last.cell = hit, at
+			return true
 		}
 	}
 	p.last.kind, p.last.key = miss, append(p.last.key[:0], key...)
-	return nil
+	return false
 }
 
-// open makes an entry for a key that find has just missed, with room for a value of the length given.
-func (p *Partition) open(key []byte, value int) *entry {
-	slot := p.free - 1
-	if p.free != 0 {
-		p.free = p.entry(slot).cell
-	} else {
-		slot = p.slots
-		p.slots++
-		if slot%slabEntries == 0 {
-			room := slabEntries
-			if slot == 0 { // a partition may hold few keys
-				room = 32
-			}
-			p.slabs = append(p.slabs, make([]entry, 0, room))
-		}
-		s := &p.slabs[slot/slabEntries]
-		*s = append(*s, entry{})
-	}
-	class := classOf(units(len(key) + value))
-	e := p.entry(slot)
-	*e = entry{cell: p.cells.alloc(class), keyLen: uint16(len(key)), class: class, state: opened}
-	copy(p.key(e), key)
-	p.index.add(p.last.hash, slot)
-	p.last.kind, p.last.slot = hit, slot
-	return e
+// open makes a cell for a key that find has just missed, with room for a value of the length given.
+func (p *Partition) open(key []byte, value int) {
+	class := cellClass(len(key), value)
+	at := p.cells.alloc(class)
+	*p.cells.head(at) = newHead(len(key), class)
+	copy(p.cells.key(at), key)
+	p.index.add(p.last.hash, at)
+	p.last.kind, p.last.cell = hit, at
 }
 
-// closeEntry forgets a key.
-func (p *Partition) closeEntry(slot, hash uint32) {
-	p.index.remove(hash, slot)
-	e := p.entry(slot)
-	p.cells.release(e.cell, e.class)
-	*e = entry{cell: p.free}
-	p.free = slot + 1
+// shut forgets a key.
+func (p *Partition) shut(at, hash uint32) {
+	p.index.remove(hash, at)
+	p.cells.release(at, p.cells.head(at).class())
 	p.last.kind = forgotten
 }
 
 // Get returns the value of a key, nil where there is none. It is valid until the key is put or the transaction ends.
 func (p *Partition) Get(key []byte) []byte {
-	if e := p.find(key); e != nil {
-		return p.current(e)
+	if p.find(key) {
+		return p.current(p.last.cell)
 	}
 	return nil
 }
@@ -224,11 +173,10 @@ func (p *Partition) Put(key, value []byte) {
 		p.tooLarge(key, len(value))
 		return
 	}
-	e := p.find(key)
-	if e == nil {
-		e = p.open(key, len(value))
+	if !p.find(key) {
+		p.open(key, len(value))
 	}
-	d := p.touch(e)
+	d := p.touch()
 	if d.dead {
 		d.dead = false
 		p.keys++
@@ -242,25 +190,27 @@ func (p *Partition) Put(key, value []byte) {
 
 // Delete removes a key within the transaction.
 func (p *Partition) Delete(key []byte) {
-	e := p.find(key)
-	if e == nil || p.current(e) == nil {
+	if !p.find(key) || p.current(p.last.cell) == nil {
 		return
 	}
-	p.touch(e).dead = true
+	p.touch().dead = true
 	p.keys--
 }
 
-// touch returns the pending value of an entry, ready to be written: what it was at the last savepoint is kept.
-func (p *Partition) touch(e *entry) *pending {
-	if e.pend == 0 {
-		p.pending = append(p.pending, pending{slot: p.last.slot, hash: p.last.hash, dead: e.state != atRest})
-		e.pend = uint32(len(p.pending))
-		p.undos = append(p.undos, undo{index: e.pend - 1, fresh: true})
+// touch returns the pending value of the cell found last, ready to be written: what it was at the last savepoint is kept.
+func (p *Partition) touch() *pending {
+	h := p.cells.head(p.last.cell)
+	i := h.pend()
+	if i == 0 {
+		p.pending = append(p.pending, pending{cell: p.last.cell, hash: p.last.hash, dead: h.state() != atRest})
+		i = uint32(len(p.pending))
+		h.setPend(i)
+		p.undos = append(p.undos, undo{index: i - 1, fresh: true})
 	}
-	d := &p.pending[e.pend-1]
+	d := &p.pending[i-1]
 	if d.mark != p.mark {
 		if d.mark != 0 {
-			p.undos = append(p.undos, undo{index: e.pend - 1, old: *d})
+			p.undos = append(p.undos, undo{index: i - 1, old: *d})
 			d.value, d.spare = d.spare, d.value
 		}
 		d.mark = p.mark
@@ -307,15 +257,10 @@ func (p *Partition) Rollback() {
 	for i := len(p.undos) - 1; i >= 0; i-- {
 		u := &p.undos[i]
 		d := &p.pending[u.index]
-		e := p.entry(d.slot)
 		before := !d.dead
 		var after bool
 		if u.fresh {
-			after = e.state == atRest
-			e.pend = 0
-			if e.state == opened {
-				p.closeEntry(d.slot, d.hash)
-			}
+			after = p.forget(d)
 			p.pending = p.pending[:u.index]
 		} else {
 			after = !u.old.dead
@@ -325,6 +270,17 @@ func (p *Partition) Rollback() {
 	}
 	p.undos = p.undos[:0]
 	p.err = nil
+}
+
+// forget drops a pending value, and says whether there is a value at rest beneath it.
+func (p *Partition) forget(d *pending) bool {
+	h := p.cells.head(d.cell)
+	if h.state() == opened {
+		p.shut(d.cell, d.hash)
+		return false
+	}
+	h.setPend(0)
+	return true
 }
 
 func count(b bool) int {
@@ -347,11 +303,10 @@ func (p *Partition) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		for i := 0; i < len(p.pending); i++ {
 			d := &p.pending[i]
-			e := p.entry(d.slot)
-			if d.dead && e.state != atRest {
+			if d.dead && p.cells.head(d.cell).state() != atRest {
 				continue
 			}
-			if !yield(Change{Key: p.key(e), Value: p.current(e), Tag: d.tag}) {
+			if !yield(Change{Key: p.cells.key(d.cell), Value: p.current(d.cell), Tag: d.tag}) {
 				return
 			}
 		}
@@ -362,40 +317,37 @@ func (p *Partition) Changes() iter.Seq[Change] {
 func (p *Partition) Commit() {
 	for i := range p.pending {
 		d := &p.pending[i]
-		e := p.entry(d.slot)
-		e.pend = 0
 		if d.dead {
-			p.closeEntry(d.slot, d.hash)
+			p.shut(d.cell, d.hash)
 			continue
 		}
-		p.settle(e, p.arena.bytes(d.value.at, int(d.length)))
+		p.cells.head(d.cell).setPend(0)
+		p.settle(d.cell, d.hash, p.arena.bytes(d.value.at, int(d.length)))
 	}
 	p.resting = p.keys
 	p.end()
 }
 
 // settle writes a value at rest, into a cell of another class where it needs one.
-func (p *Partition) settle(e *entry, value []byte) {
-	if class := classOf(units(int(e.keyLen) + len(value))); class != e.class {
-		old, oldClass := e.cell, e.class
-		key := p.key(e)
-		e.cell, e.class = p.cells.alloc(class), class
-		copy(p.key(e), key)
-		p.cells.release(old, oldClass)
+func (p *Partition) settle(at, hash uint32, value []byte) {
+	old := *p.cells.head(at)
+	if class := cellClass(old.keyLen(), len(value)); class != old.class() {
+		to := p.cells.alloc(class)
+		*p.cells.head(to) = newHead(old.keyLen(), class)
+		copy(p.cells.key(to), p.cells.key(at))
+		p.cells.release(at, old.class())
+		p.index.move(hash, at, to)
+		p.last.kind = forgotten
+		at = to
 	}
-	e.valueLen, e.state = uint32(len(value)), atRest
-	copy(p.rest(e), value)
+	p.cells.head(at).settle(len(value))
+	copy(p.cells.value(at), value)
 }
 
 // Abort drops what was put.
 func (p *Partition) Abort() {
 	for i := range p.pending {
-		d := &p.pending[i]
-		e := p.entry(d.slot)
-		e.pend = 0
-		if e.state == opened {
-			p.closeEntry(d.slot, d.hash)
-		}
+		p.forget(&p.pending[i])
 	}
 	p.keys = p.resting
 	p.end()
@@ -416,32 +368,29 @@ func (p *Partition) Restore(key, value []byte) error {
 		p.err = nil
 		return err
 	}
-	e := p.find(key)
-	if value == nil {
-		if e != nil {
-			p.closeEntry(p.last.slot, p.last.hash)
-			p.resting--
+	there := p.find(key)
+	switch {
+	case value == nil && there:
+		p.shut(p.last.cell, p.last.hash)
+		p.resting--
+	case value != nil:
+		if !there {
+			p.open(key, len(value))
+			p.resting++
 		}
-		p.keys = p.resting
-		return nil
+		p.settle(p.last.cell, p.last.hash, value)
 	}
-	if e == nil {
-		e = p.open(key, len(value))
-		p.resting++
-	}
-	p.settle(e, value)
 	p.keys = p.resting
 	return nil
 }
 
 // Each calls f for every key in the transaction's eyes, in no order, until f returns false. f must not change the store.
 func (p *Partition) Each(f func(key, value []byte) bool) {
-	for _, slab := range p.slabs {
-		for i := range slab {
-			if e := &slab[i]; e.state != unused {
-				if v := p.current(e); v != nil && !f(p.key(e), v) {
-					return
-				}
+	for _, slot := range p.index.slots {
+		if slot != 0 {
+			at := uint32(slot) - 1
+			if v := p.current(at); v != nil && !f(p.cells.key(at), v) {
+				return
 			}
 		}
 	}
@@ -466,10 +415,11 @@ type Stats struct {
 
 // Stats reads the partition's figures. Only the owner may.
 func (p *Partition) Stats() Stats {
-	s := Stats{Keys: p.keys, Changed: len(p.pending), Pending: p.Pending(), Free: p.cells.freeUnits * unit}
-	s.Bytes = p.cells.size() + 8*len(p.index.cells)
-	for _, slab := range p.slabs {
-		s.Bytes += cap(slab) * int(unsafe.Sizeof(entry{}))
+	return Stats{
+		Keys:    p.keys,
+		Changed: len(p.pending),
+		Pending: p.Pending(),
+		Bytes:   p.cells.size() + len(p.index.slots)*int(unsafe.Sizeof(p.index.slots[0])),
+		Free:    p.cells.freeUnits * unit,
 	}
-	return s
 }
