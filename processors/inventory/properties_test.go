@@ -258,4 +258,3 @@ func TestN8ATSIsNeverNegative(t *testing.T) {
 		}
 	})
 }
-
