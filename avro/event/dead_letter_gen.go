@@ -117,90 +117,109 @@ func (x *DeadLetter) appendTo(b []byte) []byte {
 }
 
 func (x *DeadLetter) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
-	if x.ID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.ID, i = s[i+1:n], n
+	} else if x.ID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Stage, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Stage, i = s[i+1:n], n
+	} else if x.Stage, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "stage")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Cause, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Cause, i = s[i+1:n], n
+	} else if x.Cause, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "cause")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Detail, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Detail, i = s[i+1:n], n
+	} else if x.Detail, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "detail")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Position.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "position")
-	}
-	i = n
-	if x.Position.Valid {
-		if x.Position.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Position.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Position.Value, i = s[i+1:n], n
+		} else if x.Position.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "position")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Position.Value = ""
+		x.Position = Optional[string]{}
 	}
-	if x.Remedy, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Remedy, i = s[i+1:n], n
+	} else if x.Remedy, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "remedy")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Topic, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Topic, i = s[i+1:n], n
+	} else if x.Topic, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "topic")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Partition, n = integer(s, i); n < 0 {
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "partition")
+	} else {
+		x.Partition, i = v, n
 	}
-	i = n
-	if x.Offset, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "offset")
+	} else {
+		x.Offset, i = v, n
 	}
-	i = n
-	if x.Part, n = integer(s, i); n < 0 {
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "part")
+	} else {
+		x.Part, i = v, n
 	}
-	i = n
-	if x.Key.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "key")
-	}
-	i = n
-	if x.Key.Valid {
-		if x.Key.Value, n = binaryText(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Key.Valid = true
+		if v, n := binaryText(s, i); n < 0 {
 			return 0, fail(n, i, "key")
+		} else {
+			x.Key.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Key.Value = nil
+		x.Key = Optional[[]byte]{}
 	}
-	if x.Value.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "value")
-	}
-	i = n
-	if x.Value.Valid {
-		if x.Value.Value, n = binaryText(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Value.Valid = true
+		if v, n := binaryText(s, i); n < 0 {
 			return 0, fail(n, i, "value")
+		} else {
+			x.Value.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Value.Value = nil
+		x.Value = Optional[[]byte]{}
 	}
 	x.Headers = x.Headers[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "headers")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Headers)
 			x.Headers = extend(x.Headers)
@@ -212,38 +231,45 @@ func (x *DeadLetter) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "headers")
 		}
 	}
-	if x.RawRef.Valid, n = branch(s, i); n < 0 {
+	i++
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "raw_ref")
-	}
-	i = n
-	if x.RawRef.Valid {
-		if x.RawRef.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.RawRef.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.RawRef.Value, i = s[i+1:n], n
+		} else if x.RawRef.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "raw_ref")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.RawRef.Value = ""
+		x.RawRef = Optional[string]{}
 	}
-	if x.Source.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "source")
-	}
-	i = n
-	if x.Source.Valid {
-		if x.Source.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Source.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Source.Value, i = s[i+1:n], n
+		} else if x.Source.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "source")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Source.Value = ""
+		x.Source = Optional[string]{}
 	}
-	if x.Attempt, n = integer(s, i); n < 0 {
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "attempt")
+	} else {
+		x.Attempt, i = v, n
 	}
-	i = n
-	if x.FailedAt, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "failed_at")
+	} else {
+		x.FailedAt, i = v, n
 	}
-	i = n
 	return i, nil
 }
 

@@ -123,177 +123,209 @@ func (x *EventHeader) appendTo(b []byte) []byte {
 }
 
 func (x *EventHeader) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.EventID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.EventID, i = s[i+1:n], n
+	} else if x.EventID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "event_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.DedupeKey, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.DedupeKey, i = s[i+1:n], n
+	} else if x.DedupeKey, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "dedupe_key")
+	} else {
+		i = n
 	}
-	i = n
-	if x.CorrelationID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.CorrelationID, i = s[i+1:n], n
+	} else if x.CorrelationID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "correlation_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.CausationID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "causation_id")
-	}
-	i = n
-	if x.CausationID.Valid {
-		if x.CausationID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.CausationID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.CausationID.Value, i = s[i+1:n], n
+		} else if x.CausationID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "causation_id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.CausationID.Value = ""
+		x.CausationID = Optional[string]{}
 	}
-	if x.SourceSystem, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceSystem, i = s[i+1:n], n
+	} else if x.SourceSystem, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_system")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceDocType, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceDocType, i = s[i+1:n], n
+	} else if x.SourceDocType, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_doc_type")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceDocID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceDocID, i = s[i+1:n], n
+	} else if x.SourceDocID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_doc_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceLine.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "source_line")
-	}
-	i = n
-	if x.SourceLine.Valid {
-		if x.SourceLine.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SourceLine.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SourceLine.Value, i = s[i+1:n], n
+		} else if x.SourceLine.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "source_line")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SourceLine.Value = ""
+		x.SourceLine = Optional[string]{}
 	}
-	if x.SourceSeq.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "source_seq")
-	}
-	i = n
-	if x.SourceSeq.Valid {
-		if x.SourceSeq.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SourceSeq.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "source_seq")
+		} else {
+			x.SourceSeq.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.SourceSeq.Value = 0
+		x.SourceSeq = Optional[int64]{}
 	}
-	if x.SourceVersion.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "source_version")
-	}
-	i = n
-	if x.SourceVersion.Valid {
-		if x.SourceVersion.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SourceVersion.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SourceVersion.Value, i = s[i+1:n], n
+		} else if x.SourceVersion.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "source_version")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SourceVersion.Value = ""
+		x.SourceVersion = Optional[string]{}
 	}
-	if x.EventTime, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "event_time")
+	} else {
+		x.EventTime, i = v, n
 	}
-	i = n
-	if x.EventTZOffset.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "event_tz_offset")
-	}
-	i = n
-	if x.EventTZOffset.Valid {
-		if x.EventTZOffset.Value, n = integer(s, i); n < 0 {
+	} else if i = n; valid {
+		x.EventTZOffset.Valid = true
+		if v, n := integer(s, i); n < 0 {
 			return 0, fail(n, i, "event_tz_offset")
+		} else {
+			x.EventTZOffset.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.EventTZOffset.Value = 0
+		x.EventTZOffset = Optional[int32]{}
 	}
-	if x.CapturedTime.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "captured_time")
-	}
-	i = n
-	if x.CapturedTime.Valid {
-		if x.CapturedTime.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.CapturedTime.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "captured_time")
+		} else {
+			x.CapturedTime.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.CapturedTime.Value = 0
+		x.CapturedTime = Optional[Micros]{}
 	}
-	if x.IngestTime, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "ingest_time")
+	} else {
+		x.IngestTime, i = v, n
 	}
-	i = n
-	if x.Action, n = symbol[Action](s, i, actionCount); n < 0 {
+	if k, n := symbol(s, i, actionCount); n < 0 {
 		return 0, fail(n, i, "action")
+	} else {
+		x.Action, i = Action(k), n
 	}
-	i = n
-	if x.CorrectsEventID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "corrects_event_id")
-	}
-	i = n
-	if x.CorrectsEventID.Valid {
-		if x.CorrectsEventID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.CorrectsEventID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.CorrectsEventID.Value, i = s[i+1:n], n
+		} else if x.CorrectsEventID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "corrects_event_id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.CorrectsEventID.Value = ""
+		x.CorrectsEventID = Optional[string]{}
 	}
-	if x.ErrorReason.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "error_reason")
-	}
-	i = n
-	if x.ErrorReason.Valid {
-		if x.ErrorReason.Value, n = symbol[ErrorReason](s, i, errorReasonCount); n < 0 {
+	} else if i = n; valid {
+		x.ErrorReason.Valid = true
+		if k, n := symbol(s, i, errorReasonCount); n < 0 {
 			return 0, fail(n, i, "error_reason")
+		} else {
+			x.ErrorReason.Value, i = ErrorReason(k), n
 		}
-		i = n
 	} else {
-		x.ErrorReason.Value = 0
+		x.ErrorReason = Optional[ErrorReason]{}
 	}
-	if x.Site, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Site, i = s[i+1:n], n
+	} else if x.Site, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "site")
-	}
-	i = n
-	if x.RawRef.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "raw_ref")
-	}
-	i = n
-	if x.RawRef.Valid {
-		if x.RawRef.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "raw_ref")
-		}
-		i = n
 	} else {
-		x.RawRef.Value = ""
+		i = n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "raw_ref")
+	} else if i = n; valid {
+		x.RawRef.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.RawRef.Value, i = s[i+1:n], n
+		} else if x.RawRef.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "raw_ref")
+		} else {
+			i = n
+		}
+	} else {
+		x.RawRef = Optional[string]{}
 	}
 	x.Ext = x.Ext[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "ext")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Ext)
 			x.Ext = extend(x.Ext)
-			if x.Ext[k], n = pair(s, i); n < 0 {
+			if v, n := pair(s, i); n < 0 {
 				return 0, failItem(n, i, "ext", k)
+			} else {
+				x.Ext[k], i = v, n
 			}
-			i = n
 		}
 		if end >= 0 && i != end {
 			return 0, fail(failBlockSize, i, "ext")
 		}
 	}
+	i++
 	return i, nil
 }
 

@@ -17,14 +17,19 @@ func (x *FactOwner) appendTo(b []byte) []byte {
 }
 
 func (x *FactOwner) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Fact, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Fact, i = s[i+1:n], n
+	} else if x.Fact, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "fact")
+	} else {
+		i = n
 	}
-	i = n
-	if x.System, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.System, i = s[i+1:n], n
+	} else if x.System, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "system")
+	} else {
+		i = n
 	}
-	i = n
 	return i, nil
 }

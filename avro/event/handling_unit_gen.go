@@ -46,58 +46,66 @@ func (x *HandlingUnit) appendTo(b []byte) []byte {
 }
 
 func (x *HandlingUnit) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.SSCC, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SSCC, i = s[i+1:n], n
+	} else if x.SSCC, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sscc")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Parent.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "parent")
-	}
-	i = n
-	if x.Parent.Valid {
-		if x.Parent.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Parent.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Parent.Value, i = s[i+1:n], n
+		} else if x.Parent.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "parent")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Parent.Value = ""
+		x.Parent = Optional[string]{}
 	}
-	if x.SKU.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.SKU.Valid {
-		if x.SKU.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SKU.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SKU.Value, i = s[i+1:n], n
+		} else if x.SKU.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "sku")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SKU.Value = ""
+		x.SKU = Optional[string]{}
 	}
-	if x.Qty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "qty")
-	}
-	i = n
-	if x.Qty.Valid {
-		if x.Qty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Qty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "qty")
+		} else {
+			x.Qty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Qty.Value = 0
+		x.Qty = Optional[Quantity]{}
 	}
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lot")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Lot = Optional[string]{}
 	}
 	return i, nil
 }

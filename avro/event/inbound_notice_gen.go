@@ -78,53 +78,57 @@ func (x *InboundNotice) appendTo(b []byte) []byte {
 }
 
 func (x *InboundNotice) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.ASN, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.ASN, i = s[i+1:n], n
+	} else if x.ASN, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "asn")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Shipment, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Shipment, i = s[i+1:n], n
+	} else if x.Shipment, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "shipment")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Carrier.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "carrier")
-	}
-	i = n
-	if x.Carrier.Valid {
-		if x.Carrier.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Carrier.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Carrier.Value, i = s[i+1:n], n
+		} else if x.Carrier.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "carrier")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Carrier.Value = ""
+		x.Carrier = Optional[string]{}
 	}
-	if x.Expected.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "expected")
-	}
-	i = n
-	if x.Expected.Valid {
-		if x.Expected.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Expected.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "expected")
+		} else {
+			x.Expected.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Expected.Value = 0
+		x.Expected = Optional[Micros]{}
 	}
 	x.HandlingUnits = x.HandlingUnits[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 5)
 		if n < 0 {
 			return 0, fail(n, i, "handling_units")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.HandlingUnits)
 			x.HandlingUnits = extend(x.HandlingUnits)
@@ -136,16 +140,14 @@ func (x *InboundNotice) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "handling_units")
 		}
 	}
+	i++
 	x.Lines = x.Lines[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 23)
 		if n < 0 {
 			return 0, fail(n, i, "lines")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Lines)
 			x.Lines = extend(x.Lines)
@@ -157,6 +159,7 @@ func (x *InboundNotice) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "lines")
 		}
 	}
+	i++
 	return i, nil
 }
 

@@ -98,91 +98,117 @@ func (x *InventoryBalance) appendTo(b []byte) []byte {
 }
 
 func (x *InventoryBalance) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Site, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Site, i = s[i+1:n], n
+	} else if x.Site, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "site")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Version, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "version")
+	} else {
+		x.Version, i = v, n
 	}
-	i = n
-	if x.AsOf, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "as_of")
+	} else {
+		x.AsOf, i = v, n
 	}
-	i = n
-	if x.PostedAt, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "posted_at")
+	} else {
+		x.PostedAt, i = v, n
 	}
-	i = n
-	if x.Available, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "available")
+	} else {
+		x.Available, i = v, n
 	}
-	i = n
-	if x.Allocated, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "allocated")
+	} else {
+		x.Allocated, i = v, n
 	}
-	i = n
-	if x.Picked, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "picked")
+	} else {
+		x.Picked, i = v, n
 	}
-	i = n
-	if x.Staged, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "staged")
+	} else {
+		x.Staged, i = v, n
 	}
-	i = n
-	if x.QC, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qc")
+	} else {
+		x.QC, i = v, n
 	}
-	i = n
-	if x.Damaged, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "damaged")
+	} else {
+		x.Damaged, i = v, n
 	}
-	i = n
-	if x.Hold, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "hold")
+	} else {
+		x.Hold, i = v, n
 	}
-	i = n
-	if x.Returned, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "returned")
+	} else {
+		x.Returned, i = v, n
 	}
-	i = n
-	if x.InTransitIn, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "in_transit_in")
+	} else {
+		x.InTransitIn, i = v, n
 	}
-	i = n
-	if x.InTransitOut, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "in_transit_out")
+	} else {
+		x.InTransitOut, i = v, n
 	}
-	i = n
-	if x.Clearing, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "clearing")
+	} else {
+		x.Clearing, i = v, n
 	}
-	i = n
-	if x.OnHand, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "on_hand")
+	} else {
+		x.OnHand, i = v, n
 	}
-	i = n
-	if x.SafetyStock, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "safety_stock")
+	} else {
+		x.SafetyStock, i = v, n
 	}
-	i = n
-	if x.ATS, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "ats")
+	} else {
+		x.ATS, i = v, n
 	}
-	i = n
-	if x.Negative, n = boolean(s, i); n < 0 {
+	if v, n := boolean(s, i); n < 0 {
 		return 0, fail(n, i, "negative")
+	} else {
+		x.Negative, i = v, n
 	}
-	i = n
-	if x.CauseEventID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.CauseEventID, i = s[i+1:n], n
+	} else if x.CauseEventID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "cause_event_id")
+	} else {
+		i = n
 	}
-	i = n
 	return i, nil
 }
 

@@ -150,181 +150,195 @@ func (x *InventoryMovement) appendTo(b []byte) []byte {
 }
 
 func (x *InventoryMovement) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Type, n = symbol[MovementType](s, i, movementTypeCount); n < 0 {
+	if k, n := symbol(s, i, movementTypeCount); n < 0 {
 		return 0, fail(n, i, "type")
+	} else {
+		x.Type, i = MovementType(k), n
 	}
-	i = n
-	if x.QtyDelta, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_delta")
+	} else {
+		x.QtyDelta, i = v, n
 	}
-	i = n
-	if x.QtySrc, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_src")
+	} else {
+		x.QtySrc, i = v, n
 	}
-	i = n
-	if x.UOMSrc, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.UOMSrc, i = s[i+1:n], n
+	} else if x.UOMSrc, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "uom_src")
+	} else {
+		i = n
 	}
-	i = n
-	if x.From.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "from")
-	}
-	i = n
-	if x.From.Valid {
+	} else if i = n; valid {
+		x.From.Valid = true
 		if i, err = x.From.Value.decode(s, i); err != nil {
 			return 0, err.in("from")
 		}
 	} else {
-		x.From.Value = Place{}
+		x.From = Optional[Place]{}
 	}
-	if x.To.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "to")
-	}
-	i = n
-	if x.To.Valid {
+	} else if i = n; valid {
+		x.To.Valid = true
 		if i, err = x.To.Value.decode(s, i); err != nil {
 			return 0, err.in("to")
 		}
 	} else {
-		x.To.Value = Place{}
+		x.To = Optional[Place]{}
 	}
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lot")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Lot = Optional[string]{}
 	}
-	if x.Expiry.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "expiry")
-	}
-	i = n
-	if x.Expiry.Valid {
-		if x.Expiry.Value, n = date(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Expiry.Valid = true
+		if v, n := date(s, i); n < 0 {
 			return 0, fail(n, i, "expiry")
+		} else {
+			x.Expiry.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Expiry.Value = 0
+		x.Expiry = Optional[Date]{}
 	}
 	x.Serials = x.Serials[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 1)
 		if n < 0 {
 			return 0, fail(n, i, "serials")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Serials)
 			x.Serials = extend(x.Serials)
-			if x.Serials[k], n = text(s, i); n < 0 {
+			if n := shortText(s, i); n > 0 {
+				x.Serials[k], i = s[i+1:n], n
+			} else if x.Serials[k], n = text(s, i); n < 0 {
 				return 0, failItem(n, i, "serials", k)
+			} else {
+				i = n
 			}
-			i = n
 		}
 		if end >= 0 && i != end {
 			return 0, fail(failBlockSize, i, "serials")
 		}
 	}
-	if x.ReasonSrc.Valid, n = branch(s, i); n < 0 {
+	i++
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "reason_src")
-	}
-	i = n
-	if x.ReasonSrc.Valid {
-		if x.ReasonSrc.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ReasonSrc.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ReasonSrc.Value, i = s[i+1:n], n
+		} else if x.ReasonSrc.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "reason_src")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ReasonSrc.Value = ""
+		x.ReasonSrc = Optional[string]{}
 	}
-	if x.ReasonCanon.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "reason_canon")
-	}
-	i = n
-	if x.ReasonCanon.Valid {
-		if x.ReasonCanon.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ReasonCanon.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ReasonCanon.Value, i = s[i+1:n], n
+		} else if x.ReasonCanon.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "reason_canon")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ReasonCanon.Value = ""
+		x.ReasonCanon = Optional[string]{}
 	}
-	if x.BeforeQty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "before_qty")
-	}
-	i = n
-	if x.BeforeQty.Valid {
-		if x.BeforeQty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.BeforeQty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "before_qty")
+		} else {
+			x.BeforeQty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.BeforeQty.Value = 0
+		x.BeforeQty = Optional[Quantity]{}
 	}
-	if x.AfterQty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "after_qty")
-	}
-	i = n
-	if x.AfterQty.Valid {
-		if x.AfterQty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.AfterQty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "after_qty")
+		} else {
+			x.AfterQty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.AfterQty.Value = 0
+		x.AfterQty = Optional[Quantity]{}
 	}
-	if x.Ref.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "ref")
-	}
-	i = n
-	if x.Ref.Valid {
+	} else if i = n; valid {
+		x.Ref.Valid = true
 		if i, err = x.Ref.Value.decode(s, i); err != nil {
 			return 0, err.in("ref")
 		}
 	} else {
-		x.Ref.Value = Reference{}
+		x.Ref = Optional[Reference]{}
 	}
-	if x.PairID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "pair_id")
-	}
-	i = n
-	if x.PairID.Valid {
-		if x.PairID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.PairID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.PairID.Value, i = s[i+1:n], n
+		} else if x.PairID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "pair_id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.PairID.Value = ""
+		x.PairID = Optional[string]{}
 	}
-	if x.ItemVersion.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "item_version")
-	}
-	i = n
-	if x.ItemVersion.Valid {
-		if x.ItemVersion.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ItemVersion.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "item_version")
+		} else {
+			x.ItemVersion.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ItemVersion.Value = 0
+		x.ItemVersion = Optional[int64]{}
 	}
 	return i, nil
 }

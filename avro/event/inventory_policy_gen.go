@@ -55,34 +55,38 @@ func (x *InventoryPolicy) appendTo(b []byte) []byte {
 }
 
 func (x *InventoryPolicy) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.Version, n = long(s, i); n < 0 {
-		return 0, fail(n, i, "version")
-	}
-	i = n
-	if x.SafetyStock, n = quantity(s, i); n < 0 {
-		return 0, fail(n, i, "safety_stock")
-	}
-	i = n
-	if x.NegativeStock.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "negative_stock")
-	}
-	i = n
-	if x.NegativeStock.Valid {
-		if x.NegativeStock.Value, n = symbol[NegativeStock](s, i, negativeStockCount); n < 0 {
-			return 0, fail(n, i, "negative_stock")
-		}
-		i = n
 	} else {
-		x.NegativeStock.Value = 0
+		i = n
+	}
+	if v, n := long(s, i); n < 0 {
+		return 0, fail(n, i, "version")
+	} else {
+		x.Version, i = v, n
+	}
+	if v, n := quantity(s, i); n < 0 {
+		return 0, fail(n, i, "safety_stock")
+	} else {
+		x.SafetyStock, i = v, n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "negative_stock")
+	} else if i = n; valid {
+		x.NegativeStock.Valid = true
+		if k, n := symbol(s, i, negativeStockCount); n < 0 {
+			return 0, fail(n, i, "negative_stock")
+		} else {
+			x.NegativeStock.Value, i = NegativeStock(k), n
+		}
+	} else {
+		x.NegativeStock = Optional[NegativeStock]{}
 	}
 	return i, nil
 }

@@ -73,57 +73,63 @@ func (x *InventorySnapshot) appendTo(b []byte) []byte {
 }
 
 func (x *InventorySnapshot) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.ReportID, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "report_id")
-	}
-	i = n
-	if x.AsOf, n = micros(s, i); n < 0 {
-		return 0, fail(n, i, "as_of")
-	}
-	i = n
-	if x.SeqCutoff.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "seq_cutoff")
-	}
-	i = n
-	if x.SeqCutoff.Valid {
-		if x.SeqCutoff.Value, n = long(s, i); n < 0 {
-			return 0, fail(n, i, "seq_cutoff")
-		}
-		i = n
 	} else {
-		x.SeqCutoff.Value = 0
+		i = n
 	}
-	if x.Basis, n = symbol[StockBasis](s, i, stockBasisCount); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.ReportID, i = s[i+1:n], n
+	} else if x.ReportID, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "report_id")
+	} else {
+		i = n
+	}
+	if v, n := micros(s, i); n < 0 {
+		return 0, fail(n, i, "as_of")
+	} else {
+		x.AsOf, i = v, n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "seq_cutoff")
+	} else if i = n; valid {
+		x.SeqCutoff.Valid = true
+		if v, n := long(s, i); n < 0 {
+			return 0, fail(n, i, "seq_cutoff")
+		} else {
+			x.SeqCutoff.Value, i = v, n
+		}
+	} else {
+		x.SeqCutoff = Optional[int64]{}
+	}
+	if k, n := symbol(s, i, stockBasisCount); n < 0 {
 		return 0, fail(n, i, "basis")
+	} else {
+		x.Basis, i = StockBasis(k), n
 	}
-	i = n
-	if x.Page, n = integer(s, i); n < 0 {
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "page")
+	} else {
+		x.Page, i = v, n
 	}
-	i = n
-	if x.PageCount, n = integer(s, i); n < 0 {
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "page_count")
+	} else {
+		x.PageCount, i = v, n
 	}
-	i = n
 	x.Balances = x.Balances[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 19)
 		if n < 0 {
 			return 0, fail(n, i, "balances")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Balances)
 			x.Balances = extend(x.Balances)
@@ -135,6 +141,7 @@ func (x *InventorySnapshot) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "balances")
 		}
 	}
+	i++
 	return i, nil
 }
 

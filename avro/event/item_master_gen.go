@@ -116,41 +116,43 @@ func (x *ItemMaster) appendTo(b []byte) []byte {
 }
 
 func (x *ItemMaster) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.Version, n = long(s, i); n < 0 {
-		return 0, fail(n, i, "version")
-	}
-	i = n
-	if x.GTIN.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "gtin")
-	}
-	i = n
-	if x.GTIN.Valid {
-		if x.GTIN.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "gtin")
-		}
-		i = n
 	} else {
-		x.GTIN.Value = ""
+		i = n
+	}
+	if v, n := long(s, i); n < 0 {
+		return 0, fail(n, i, "version")
+	} else {
+		x.Version, i = v, n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "gtin")
+	} else if i = n; valid {
+		x.GTIN.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.GTIN.Value, i = s[i+1:n], n
+		} else if x.GTIN.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "gtin")
+		} else {
+			i = n
+		}
+	} else {
+		x.GTIN = Optional[string]{}
 	}
 	x.Aliases = x.Aliases[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "aliases")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Aliases)
 			x.Aliases = extend(x.Aliases)
@@ -162,16 +164,14 @@ func (x *ItemMaster) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "aliases")
 		}
 	}
+	i++
 	x.Descriptions = x.Descriptions[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "descriptions")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Descriptions)
 			x.Descriptions = extend(x.Descriptions)
@@ -183,24 +183,26 @@ func (x *ItemMaster) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "descriptions")
 		}
 	}
-	if x.BaseUOM, n = text(s, i); n < 0 {
+	i++
+	if n := shortText(s, i); n > 0 {
+		x.BaseUOM, i = s[i+1:n], n
+	} else if x.BaseUOM, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "base_uom")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Integral, n = boolean(s, i); n < 0 {
+	if v, n := boolean(s, i); n < 0 {
 		return 0, fail(n, i, "integral")
+	} else {
+		x.Integral, i = v, n
 	}
-	i = n
 	x.UOMs = x.UOMs[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 8)
 		if n < 0 {
 			return 0, fail(n, i, "uoms")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.UOMs)
 			x.UOMs = extend(x.UOMs)
@@ -212,60 +214,68 @@ func (x *ItemMaster) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "uoms")
 		}
 	}
-	if x.LotTracked, n = boolean(s, i); n < 0 {
+	i++
+	if v, n := boolean(s, i); n < 0 {
 		return 0, fail(n, i, "lot_tracked")
+	} else {
+		x.LotTracked, i = v, n
 	}
-	i = n
-	if x.SerialProfile.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "serial_profile")
-	}
-	i = n
-	if x.SerialProfile.Valid {
-		if x.SerialProfile.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SerialProfile.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SerialProfile.Value, i = s[i+1:n], n
+		} else if x.SerialProfile.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "serial_profile")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SerialProfile.Value = ""
+		x.SerialProfile = Optional[string]{}
 	}
-	if x.ShelfLifeDays.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "shelf_life_days")
-	}
-	i = n
-	if x.ShelfLifeDays.Valid {
-		if x.ShelfLifeDays.Value, n = integer(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ShelfLifeDays.Valid = true
+		if v, n := integer(s, i); n < 0 {
 			return 0, fail(n, i, "shelf_life_days")
+		} else {
+			x.ShelfLifeDays.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ShelfLifeDays.Value = 0
+		x.ShelfLifeDays = Optional[int32]{}
 	}
-	if x.Status, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Status, i = s[i+1:n], n
+	} else if x.Status, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "status")
+	} else {
+		i = n
 	}
-	i = n
 	x.Sites = x.Sites[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 1)
 		if n < 0 {
 			return 0, fail(n, i, "sites")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Sites)
 			x.Sites = extend(x.Sites)
-			if x.Sites[k], n = text(s, i); n < 0 {
+			if n := shortText(s, i); n > 0 {
+				x.Sites[k], i = s[i+1:n], n
+			} else if x.Sites[k], n = text(s, i); n < 0 {
 				return 0, failItem(n, i, "sites", k)
+			} else {
+				i = n
 			}
-			i = n
 		}
 		if end >= 0 && i != end {
 			return 0, fail(failBlockSize, i, "sites")
 		}
 	}
+	i++
 	return i, nil
 }
 

@@ -60,78 +60,84 @@ func (x *ItemUnit) appendTo(b []byte) []byte {
 }
 
 func (x *ItemUnit) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.UOM, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.UOM, i = s[i+1:n], n
+	} else if x.UOM, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "uom")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Num, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "num")
+	} else {
+		x.Num, i = v, n
 	}
-	i = n
-	if x.Den, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "den")
+	} else {
+		x.Den, i = v, n
 	}
-	i = n
-	if x.GTIN.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "gtin")
-	}
-	i = n
-	if x.GTIN.Valid {
-		if x.GTIN.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.GTIN.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.GTIN.Value, i = s[i+1:n], n
+		} else if x.GTIN.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "gtin")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.GTIN.Value = ""
+		x.GTIN = Optional[string]{}
 	}
-	if x.LengthMm.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "length_mm")
-	}
-	i = n
-	if x.LengthMm.Valid {
-		if x.LengthMm.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.LengthMm.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "length_mm")
+		} else {
+			x.LengthMm.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.LengthMm.Value = 0
+		x.LengthMm = Optional[int64]{}
 	}
-	if x.WidthMm.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "width_mm")
-	}
-	i = n
-	if x.WidthMm.Valid {
-		if x.WidthMm.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.WidthMm.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "width_mm")
+		} else {
+			x.WidthMm.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.WidthMm.Value = 0
+		x.WidthMm = Optional[int64]{}
 	}
-	if x.HeightMm.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "height_mm")
-	}
-	i = n
-	if x.HeightMm.Valid {
-		if x.HeightMm.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.HeightMm.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "height_mm")
+		} else {
+			x.HeightMm.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.HeightMm.Value = 0
+		x.HeightMm = Optional[int64]{}
 	}
-	if x.WeightG.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "weight_g")
-	}
-	i = n
-	if x.WeightG.Valid {
-		if x.WeightG.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.WeightG.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "weight_g")
+		} else {
+			x.WeightG.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.WeightG.Value = 0
+		x.WeightG = Optional[int64]{}
 	}
 	return i, nil
 }

@@ -136,150 +136,194 @@ func (x *LedgerPosting) appendTo(b []byte) []byte {
 }
 
 func (x *LedgerPosting) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.EventID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.EventID, i = s[i+1:n], n
+	} else if x.EventID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "event_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Site, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Site, i = s[i+1:n], n
+	} else if x.Site, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "site")
+	} else {
+		i = n
 	}
-	i = n
-	if x.PostingNo, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "posting_no")
+	} else {
+		x.PostingNo, i = v, n
 	}
-	i = n
-	if x.Type, n = symbol[MovementType](s, i, movementTypeCount); n < 0 {
+	if k, n := symbol(s, i, movementTypeCount); n < 0 {
 		return 0, fail(n, i, "type")
+	} else {
+		x.Type, i = MovementType(k), n
 	}
-	i = n
-	if x.FromBucket, n = symbol[Bucket](s, i, bucketCount); n < 0 {
+	if k, n := symbol(s, i, bucketCount); n < 0 {
 		return 0, fail(n, i, "from_bucket")
+	} else {
+		x.FromBucket, i = Bucket(k), n
 	}
-	i = n
-	if x.ToBucket, n = symbol[Bucket](s, i, bucketCount); n < 0 {
+	if k, n := symbol(s, i, bucketCount); n < 0 {
 		return 0, fail(n, i, "to_bucket")
+	} else {
+		x.ToBucket, i = Bucket(k), n
 	}
-	i = n
-	if x.Qty, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty")
+	} else {
+		x.Qty, i = v, n
 	}
-	i = n
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lot")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Lot = Optional[string]{}
 	}
-	if x.EventTime, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "event_time")
+	} else {
+		x.EventTime, i = v, n
 	}
-	i = n
-	if x.PostedAt, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "posted_at")
+	} else {
+		x.PostedAt, i = v, n
 	}
-	i = n
-	if x.DedupeKey, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.DedupeKey, i = s[i+1:n], n
+	} else if x.DedupeKey, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "dedupe_key")
+	} else {
+		i = n
 	}
-	i = n
-	if x.CorrelationID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.CorrelationID, i = s[i+1:n], n
+	} else if x.CorrelationID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "correlation_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceSystem, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceSystem, i = s[i+1:n], n
+	} else if x.SourceSystem, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_system")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceDocType, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceDocType, i = s[i+1:n], n
+	} else if x.SourceDocType, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_doc_type")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceDocID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SourceDocID, i = s[i+1:n], n
+	} else if x.SourceDocID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "source_doc_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SourceLine.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "source_line")
-	}
-	i = n
-	if x.SourceLine.Valid {
-		if x.SourceLine.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SourceLine.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SourceLine.Value, i = s[i+1:n], n
+		} else if x.SourceLine.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "source_line")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SourceLine.Value = ""
+		x.SourceLine = Optional[string]{}
 	}
-	if x.ReasonCanon.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "reason_canon")
-	}
-	i = n
-	if x.ReasonCanon.Valid {
-		if x.ReasonCanon.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ReasonCanon.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ReasonCanon.Value, i = s[i+1:n], n
+		} else if x.ReasonCanon.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "reason_canon")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ReasonCanon.Value = ""
+		x.ReasonCanon = Optional[string]{}
 	}
-	if x.Order.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "order")
-	}
-	i = n
-	if x.Order.Valid {
-		if x.Order.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Order.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Order.Value, i = s[i+1:n], n
+		} else if x.Order.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "order")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Order.Value = ""
+		x.Order = Optional[string]{}
 	}
-	if x.Shipment.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "shipment")
-	}
-	i = n
-	if x.Shipment.Valid {
-		if x.Shipment.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Shipment.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Shipment.Value, i = s[i+1:n], n
+		} else if x.Shipment.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "shipment")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Shipment.Value = ""
+		x.Shipment = Optional[string]{}
 	}
-	if x.PairID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "pair_id")
-	}
-	i = n
-	if x.PairID.Valid {
-		if x.PairID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.PairID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.PairID.Value, i = s[i+1:n], n
+		} else if x.PairID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "pair_id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.PairID.Value = ""
+		x.PairID = Optional[string]{}
 	}
-	if x.RawRef.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "raw_ref")
-	}
-	i = n
-	if x.RawRef.Valid {
-		if x.RawRef.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.RawRef.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.RawRef.Value, i = s[i+1:n], n
+		} else if x.RawRef.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "raw_ref")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.RawRef.Value = ""
+		x.RawRef = Optional[string]{}
 	}
 	return i, nil
 }

@@ -17,14 +17,19 @@ func (x *LocalText) appendTo(b []byte) []byte {
 }
 
 func (x *LocalText) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Language, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Language, i = s[i+1:n], n
+	} else if x.Language, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "language")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Text, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Text, i = s[i+1:n], n
+	} else if x.Text, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "text")
+	} else {
+		i = n
 	}
-	i = n
 	return i, nil
 }

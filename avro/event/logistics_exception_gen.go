@@ -111,115 +111,147 @@ func (x *LogisticsException) appendTo(b []byte) []byte {
 }
 
 func (x *LogisticsException) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.ExceptionID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.ExceptionID, i = s[i+1:n], n
+	} else if x.ExceptionID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "exception_id")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Version, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "version")
+	} else {
+		x.Version, i = v, n
 	}
-	i = n
-	if x.Status, n = symbol[ExceptionStatus](s, i, exceptionStatusCount); n < 0 {
+	if k, n := symbol(s, i, exceptionStatusCount); n < 0 {
 		return 0, fail(n, i, "status")
+	} else {
+		x.Status, i = ExceptionStatus(k), n
 	}
-	i = n
-	if x.Class, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Class, i = s[i+1:n], n
+	} else if x.Class, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "class")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Severity, n = symbol[Severity](s, i, severityCount); n < 0 {
+	if k, n := symbol(s, i, severityCount); n < 0 {
 		return 0, fail(n, i, "severity")
+	} else {
+		x.Severity, i = Severity(k), n
 	}
-	i = n
-	if x.Stage, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Stage, i = s[i+1:n], n
+	} else if x.Stage, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "stage")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Reference, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Reference, i = s[i+1:n], n
+	} else if x.Reference, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "reference")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Document.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "document")
-	}
-	i = n
-	if x.Document.Valid {
-		if x.Document.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Document.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Document.Value, i = s[i+1:n], n
+		} else if x.Document.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "document")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Document.Value = ""
+		x.Document = Optional[string]{}
 	}
-	if x.SKU.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.SKU.Valid {
-		if x.SKU.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SKU.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SKU.Value, i = s[i+1:n], n
+		} else if x.SKU.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "sku")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SKU.Value = ""
+		x.SKU = Optional[string]{}
 	}
-	if x.Detail, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Detail, i = s[i+1:n], n
+	} else if x.Detail, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "detail")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Remedy, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Remedy, i = s[i+1:n], n
+	} else if x.Remedy, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "remedy")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Expected.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "expected")
-	}
-	i = n
-	if x.Expected.Valid {
-		if x.Expected.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Expected.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Expected.Value, i = s[i+1:n], n
+		} else if x.Expected.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "expected")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Expected.Value = ""
+		x.Expected = Optional[string]{}
 	}
-	if x.Actual.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "actual")
-	}
-	i = n
-	if x.Actual.Valid {
-		if x.Actual.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Actual.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Actual.Value, i = s[i+1:n], n
+		} else if x.Actual.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "actual")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Actual.Value = ""
+		x.Actual = Optional[string]{}
 	}
-	if x.Retryable, n = boolean(s, i); n < 0 {
+	if v, n := boolean(s, i); n < 0 {
 		return 0, fail(n, i, "retryable")
-	}
-	i = n
-	if x.Owner.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "owner")
-	}
-	i = n
-	if x.Owner.Valid {
-		if x.Owner.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "owner")
-		}
-		i = n
 	} else {
-		x.Owner.Value = ""
+		x.Retryable, i = v, n
 	}
-	if x.OpenedAt, n = micros(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "owner")
+	} else if i = n; valid {
+		x.Owner.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Owner.Value, i = s[i+1:n], n
+		} else if x.Owner.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "owner")
+		} else {
+			i = n
+		}
+	} else {
+		x.Owner = Optional[string]{}
+	}
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "opened_at")
+	} else {
+		x.OpenedAt, i = v, n
 	}
-	i = n
 	return i, nil
 }
 

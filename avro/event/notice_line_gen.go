@@ -58,74 +58,88 @@ func (x *NoticeLine) appendTo(b []byte) []byte {
 }
 
 func (x *NoticeLine) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Line, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Line, i = s[i+1:n], n
+	} else if x.Line, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "line")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.PlannedQty, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "planned_qty")
+	} else {
+		x.PlannedQty, i = v, n
 	}
-	i = n
-	if x.ActualQty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "actual_qty")
-	}
-	i = n
-	if x.ActualQty.Valid {
-		if x.ActualQty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ActualQty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "actual_qty")
+		} else {
+			x.ActualQty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ActualQty.Value = 0
+		x.ActualQty = Optional[Quantity]{}
 	}
-	if x.VarianceQty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "variance_qty")
-	}
-	i = n
-	if x.VarianceQty.Valid {
-		if x.VarianceQty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.VarianceQty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "variance_qty")
+		} else {
+			x.VarianceQty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.VarianceQty.Value = 0
+		x.VarianceQty = Optional[Quantity]{}
 	}
-	if x.VarianceCode.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "variance_code")
-	}
-	i = n
-	if x.VarianceCode.Valid {
-		if x.VarianceCode.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.VarianceCode.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.VarianceCode.Value, i = s[i+1:n], n
+		} else if x.VarianceCode.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "variance_code")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.VarianceCode.Value = ""
+		x.VarianceCode = Optional[string]{}
 	}
-	if x.QtySrc, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_src")
-	}
-	i = n
-	if x.UOMSrc, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "uom_src")
-	}
-	i = n
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "lot")
-		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.QtySrc, i = v, n
+	}
+	if n := shortText(s, i); n > 0 {
+		x.UOMSrc, i = s[i+1:n], n
+	} else if x.UOMSrc, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "uom_src")
+	} else {
+		i = n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "lot")
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "lot")
+		} else {
+			i = n
+		}
+	} else {
+		x.Lot = Optional[string]{}
 	}
 	return i, nil
 }

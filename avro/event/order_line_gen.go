@@ -74,98 +74,114 @@ func (x *OrderLine) appendTo(b []byte) []byte {
 }
 
 func (x *OrderLine) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Line, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Line, i = s[i+1:n], n
+	} else if x.Line, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "line")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Qty, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty")
+	} else {
+		x.Qty, i = v, n
 	}
-	i = n
-	if x.QtySrc, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_src")
+	} else {
+		x.QtySrc, i = v, n
 	}
-	i = n
-	if x.UOMSrc, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.UOMSrc, i = s[i+1:n], n
+	} else if x.UOMSrc, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "uom_src")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lot")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Lot = Optional[string]{}
 	}
-	if x.Serial.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "serial")
-	}
-	i = n
-	if x.Serial.Valid {
-		if x.Serial.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Serial.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Serial.Value, i = s[i+1:n], n
+		} else if x.Serial.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "serial")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Serial.Value = ""
+		x.Serial = Optional[string]{}
 	}
-	if x.StatusRequired.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "status_required")
-	}
-	i = n
-	if x.StatusRequired.Valid {
-		if x.StatusRequired.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.StatusRequired.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.StatusRequired.Value, i = s[i+1:n], n
+		} else if x.StatusRequired.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "status_required")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.StatusRequired.Value = ""
+		x.StatusRequired = Optional[string]{}
 	}
-	if x.OverPct.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "over_pct")
-	}
-	i = n
-	if x.OverPct.Valid {
-		if x.OverPct.Value, n = integer(s, i); n < 0 {
+	} else if i = n; valid {
+		x.OverPct.Valid = true
+		if v, n := integer(s, i); n < 0 {
 			return 0, fail(n, i, "over_pct")
+		} else {
+			x.OverPct.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.OverPct.Value = 0
+		x.OverPct = Optional[int32]{}
 	}
-	if x.UnderPct.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "under_pct")
-	}
-	i = n
-	if x.UnderPct.Valid {
-		if x.UnderPct.Value, n = integer(s, i); n < 0 {
+	} else if i = n; valid {
+		x.UnderPct.Valid = true
+		if v, n := integer(s, i); n < 0 {
 			return 0, fail(n, i, "under_pct")
+		} else {
+			x.UnderPct.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.UnderPct.Value = 0
+		x.UnderPct = Optional[int32]{}
 	}
-	if x.OriginalQty.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "original_qty")
-	}
-	i = n
-	if x.OriginalQty.Valid {
-		if x.OriginalQty.Value, n = quantity(s, i); n < 0 {
+	} else if i = n; valid {
+		x.OriginalQty.Valid = true
+		if v, n := quantity(s, i); n < 0 {
 			return 0, fail(n, i, "original_qty")
+		} else {
+			x.OriginalQty.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.OriginalQty.Value = 0
+		x.OriginalQty = Optional[Quantity]{}
 	}
 	return i, nil
 }

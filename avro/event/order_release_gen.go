@@ -97,57 +97,62 @@ func (x *OrderRelease) appendTo(b []byte) []byte {
 }
 
 func (x *OrderRelease) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.Order, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Order, i = s[i+1:n], n
+	} else if x.Order, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "order")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Type, n = symbol[OrderType](s, i, orderTypeCount); n < 0 {
+	if k, n := symbol(s, i, orderTypeCount); n < 0 {
 		return 0, fail(n, i, "type")
+	} else {
+		x.Type, i = OrderType(k), n
 	}
-	i = n
-	if x.Revision.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "revision")
-	}
-	i = n
-	if x.Revision.Valid {
-		if x.Revision.Value, n = long(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Revision.Valid = true
+		if v, n := long(s, i); n < 0 {
 			return 0, fail(n, i, "revision")
+		} else {
+			x.Revision.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.Revision.Value = 0
+		x.Revision = Optional[int64]{}
 	}
-	if x.ShipFrom, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.ShipFrom, i = s[i+1:n], n
+	} else if x.ShipFrom, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "ship_from")
-	}
-	i = n
-	if x.ShipTo.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "ship_to")
-	}
-	i = n
-	if x.ShipTo.Valid {
-		if x.ShipTo.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "ship_to")
-		}
-		i = n
 	} else {
-		x.ShipTo.Value = ""
+		i = n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "ship_to")
+	} else if i = n; valid {
+		x.ShipTo.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ShipTo.Value, i = s[i+1:n], n
+		} else if x.ShipTo.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "ship_to")
+		} else {
+			i = n
+		}
+	} else {
+		x.ShipTo = Optional[string]{}
 	}
 	x.Parties = x.Parties[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 4)
 		if n < 0 {
 			return 0, fail(n, i, "parties")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Parties)
 			x.Parties = extend(x.Parties)
@@ -159,40 +164,38 @@ func (x *OrderRelease) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "parties")
 		}
 	}
-	if x.ShipBy.Valid, n = branch(s, i); n < 0 {
+	i++
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "ship_by")
-	}
-	i = n
-	if x.ShipBy.Valid {
-		if x.ShipBy.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ShipBy.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "ship_by")
+		} else {
+			x.ShipBy.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ShipBy.Value = 0
+		x.ShipBy = Optional[Micros]{}
 	}
-	if x.DeliverBy.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "deliver_by")
-	}
-	i = n
-	if x.DeliverBy.Valid {
-		if x.DeliverBy.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.DeliverBy.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "deliver_by")
+		} else {
+			x.DeliverBy.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.DeliverBy.Value = 0
+		x.DeliverBy = Optional[Micros]{}
 	}
 	x.Lines = x.Lines[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 25)
 		if n < 0 {
 			return 0, fail(n, i, "lines")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Lines)
 			x.Lines = extend(x.Lines)
@@ -204,6 +207,7 @@ func (x *OrderRelease) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "lines")
 		}
 	}
+	i++
 	return i, nil
 }
 

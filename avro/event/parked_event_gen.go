@@ -73,58 +73,69 @@ func (x *ParkedEvent) appendTo(b []byte) []byte {
 }
 
 func (x *ParkedEvent) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
-	if x.EventID, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.EventID, i = s[i+1:n], n
+	} else if x.EventID, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "event_id")
-	}
-	i = n
-	if x.Missing, n = symbol[MissingKind](s, i, missingKindCount); n < 0 {
-		return 0, fail(n, i, "missing")
-	}
-	i = n
-	if x.System, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "system")
-	}
-	i = n
-	if x.Code, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "code")
-	}
-	i = n
-	if x.SKU.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.SKU.Valid {
-		if x.SKU.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "sku")
-		}
-		i = n
 	} else {
-		x.SKU.Value = ""
+		i = n
 	}
-	if x.Hops, n = integer(s, i); n < 0 {
+	if k, n := symbol(s, i, missingKindCount); n < 0 {
+		return 0, fail(n, i, "missing")
+	} else {
+		x.Missing, i = MissingKind(k), n
+	}
+	if n := shortText(s, i); n > 0 {
+		x.System, i = s[i+1:n], n
+	} else if x.System, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "system")
+	} else {
+		i = n
+	}
+	if n := shortText(s, i); n > 0 {
+		x.Code, i = s[i+1:n], n
+	} else if x.Code, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "code")
+	} else {
+		i = n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "sku")
+	} else if i = n; valid {
+		x.SKU.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SKU.Value, i = s[i+1:n], n
+		} else if x.SKU.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "sku")
+		} else {
+			i = n
+		}
+	} else {
+		x.SKU = Optional[string]{}
+	}
+	if v, n := integer(s, i); n < 0 {
 		return 0, fail(n, i, "hops")
+	} else {
+		x.Hops, i = v, n
 	}
-	i = n
-	if x.ParkedAt, n = micros(s, i); n < 0 {
+	if v, n := micros(s, i); n < 0 {
 		return 0, fail(n, i, "parked_at")
+	} else {
+		x.ParkedAt, i = v, n
 	}
-	i = n
-	if x.Event, n = binaryText(s, i); n < 0 {
+	if v, n := binaryText(s, i); n < 0 {
 		return 0, fail(n, i, "event")
+	} else {
+		x.Event, i = v, n
 	}
-	i = n
 	x.Headers = x.Headers[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "headers")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Headers)
 			x.Headers = extend(x.Headers)
@@ -136,6 +147,7 @@ func (x *ParkedEvent) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "headers")
 		}
 	}
+	i++
 	return i, nil
 }
 

@@ -38,46 +38,54 @@ func (x *Party) appendTo(b []byte) []byte {
 }
 
 func (x *Party) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Role, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Role, i = s[i+1:n], n
+	} else if x.Role, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "role")
+	} else {
+		i = n
 	}
-	i = n
-	if x.ID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "id")
-	}
-	i = n
-	if x.ID.Valid {
-		if x.ID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ID.Value, i = s[i+1:n], n
+		} else if x.ID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ID.Value = ""
+		x.ID = Optional[string]{}
 	}
-	if x.IDQualifier.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "id_qualifier")
-	}
-	i = n
-	if x.IDQualifier.Valid {
-		if x.IDQualifier.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.IDQualifier.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.IDQualifier.Value, i = s[i+1:n], n
+		} else if x.IDQualifier.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "id_qualifier")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.IDQualifier.Value = ""
+		x.IDQualifier = Optional[string]{}
 	}
-	if x.Name.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "name")
-	}
-	i = n
-	if x.Name.Valid {
-		if x.Name.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Name.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Name.Value, i = s[i+1:n], n
+		} else if x.Name.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "name")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Name.Value = ""
+		x.Name = Optional[string]{}
 	}
 	return i, nil
 }

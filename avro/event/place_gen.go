@@ -30,34 +30,38 @@ func (x *Place) appendTo(b []byte) []byte {
 }
 
 func (x *Place) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Bucket, n = symbol[Bucket](s, i, bucketCount); n < 0 {
+	if k, n := symbol(s, i, bucketCount); n < 0 {
 		return 0, fail(n, i, "bucket")
+	} else {
+		x.Bucket, i = Bucket(k), n
 	}
-	i = n
-	if x.Location.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "location")
-	}
-	i = n
-	if x.Location.Valid {
-		if x.Location.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Location.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Location.Value, i = s[i+1:n], n
+		} else if x.Location.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "location")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Location.Value = ""
+		x.Location = Optional[string]{}
 	}
-	if x.LPN.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lpn")
-	}
-	i = n
-	if x.LPN.Valid {
-		if x.LPN.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.LPN.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.LPN.Value, i = s[i+1:n], n
+		} else if x.LPN.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lpn")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.LPN.Value = ""
+		x.LPN = Optional[string]{}
 	}
 	return i, nil
 }

@@ -65,20 +65,20 @@ func integer(s string, i int) (int32, int) {
 	return int32(v), n
 }
 
-// text reads an Avro string, left in place. That it is UTF-8 is not checked: what a source sent as text is kept as it is.
-func text(s string, i int) (string, int) {
-	if uint(i) < uint(len(s)) && s[i]&0x81 == 0 { // at most 63 bytes, the usual case
-		end := i + 1 + int(s[i]>>1)
-		if end <= len(s) {
-			return s[i+1 : end], end
+// shortText returns where a text of at most 63 bytes ends, the usual case; 0: text must look. It is small enough to be
+// inlined.
+func shortText(s string, i int) int {
+	if uint(i) < uint(len(s)) && s[i]&0x81 == 0 {
+		if end := i + 1 + int(s[i]>>1); end <= len(s) {
+			return end
 		}
-		return "", failTruncated
 	}
-	return textLong(s, i)
+	return 0
 }
 
-// textLong is text for every length.
-func textLong(s string, i int) (string, int) {
+// text reads an Avro string of any length, left in place. That it is UTF-8 is not checked: what a source sent as text is
+// kept as it is.
+func text(s string, i int) (string, int) {
 	size, n := long(s, i)
 	switch {
 	case n < 0:
@@ -119,9 +119,9 @@ func quantity(s string, i int) (Quantity, int) {
 	return Quantity(binary.BigEndian.Uint64(unsafe.Slice(unsafe.StringData(s[i:i+8]), 8))), i + 8
 }
 
-// micros reads a timestamp-micros.
+// micros reads a timestamp-micros, which never has one byte only.
 func micros(s string, i int) (Micros, int) {
-	v, n := long(s, i)
+	v, n := longVarint(s, i)
 	return Micros(v), n
 }
 
@@ -131,35 +131,35 @@ func date(s string, i int) (Date, int) {
 	return Date(v), n
 }
 
-// symbol reads the index of an enum of count symbols.
-func symbol[E ~uint8](s string, i int, count int64) (E, int) {
-	v, n := long(s, i)
-	if n >= 0 && uint64(v) >= uint64(count) {
+// symbol reads the index of an enum of count symbols, at most 64. Like branch it takes the number in one byte only, as
+// every Avro encoder writes it, and is small enough to be inlined.
+func symbol(s string, i int, count uint8) (uint8, int) {
+	if uint(i) >= uint(len(s)) {
+		return 0, failTruncated
+	}
+	if s[i]&1 != 0 || s[i]>>1 >= count {
 		return 0, failEnum
 	}
-	return E(v), n
+	return s[i] >> 1, i + 1
 }
 
 // branch reads which branch of ["null", T] follows.
 func branch(s string, i int) (valid bool, n int) {
-	if uint(i) < uint(len(s)) && s[i]&^2 == 0 {
-		return s[i] == 2, i + 1
+	if uint(i) >= uint(len(s)) {
+		return false, failTruncated
 	}
-	return branchVarint(s, i)
-}
-
-// branchVarint is branch for every way to write the number.
-func branchVarint(s string, i int) (valid bool, n int) {
-	v, n := long(s, i)
-	if n >= 0 && uint64(v) > 1 {
+	if s[i]&^branchValue != 0 {
 		return false, failBranch
 	}
-	return v == 1, n
+	return s[i] == branchValue, i + 1
 }
 
-// block reads the head of a block of an array or map whose items have at least minSize bytes. A count of 0 ends the
-// array. end is where the block must end, -1 where the writer did not say. A count that the bytes left cannot hold fails
-// here, before anything is made for it.
+// endOfItems tells whether the end of an array or map follows, one zero byte.
+func endOfItems(s string, i int) bool { return uint(i) < uint(len(s)) && s[i] == 0 }
+
+// block reads the head of a block of an array or map whose items have at least minSize bytes. end is where the block must
+// end, -1 where the writer did not say. A count that the bytes left cannot hold fails here, before anything is made for it;
+// so does a count of 0 in several bytes, since endOfItems has looked for the usual one.
 func block(s string, i int, minSize int64) (count int64, end, n int) {
 	count, n = long(s, i)
 	if n < 0 {
@@ -181,7 +181,7 @@ func block(s string, i int, minSize int64) (count int64, end, n int) {
 		}
 		count, end = -count, n+int(size)
 	}
-	if count > int64(len(s)-n)/minSize {
+	if count == 0 || count > int64(len(s)-n)/minSize {
 		return 0, 0, failCount
 	}
 	return count, end, n

@@ -43,54 +43,61 @@ func (x *Reference) appendTo(b []byte) []byte {
 }
 
 func (x *Reference) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Order.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "order")
-	}
-	i = n
-	if x.Order.Valid {
-		if x.Order.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Order.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Order.Value, i = s[i+1:n], n
+		} else if x.Order.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "order")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Order.Value = ""
+		x.Order = Optional[string]{}
 	}
-	if x.Line.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "line")
-	}
-	i = n
-	if x.Line.Valid {
-		if x.Line.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Line.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Line.Value, i = s[i+1:n], n
+		} else if x.Line.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "line")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Line.Value = ""
+		x.Line = Optional[string]{}
 	}
-	if x.Shipment.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "shipment")
-	}
-	i = n
-	if x.Shipment.Valid {
-		if x.Shipment.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Shipment.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Shipment.Value, i = s[i+1:n], n
+		} else if x.Shipment.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "shipment")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Shipment.Value = ""
+		x.Shipment = Optional[string]{}
 	}
-	if x.ASN.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "asn")
-	}
-	i = n
-	if x.ASN.Valid {
-		if x.ASN.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ASN.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ASN.Value, i = s[i+1:n], n
+		} else if x.ASN.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "asn")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ASN.Value = ""
+		x.ASN = Optional[string]{}
 	}
 	return i, nil
 }

@@ -58,38 +58,45 @@ func (x *ReservationRequest) appendTo(b []byte) []byte {
 }
 
 func (x *ReservationRequest) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.ReservationID, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "reservation_id")
-	}
-	i = n
-	if x.RequestVersion, n = long(s, i); n < 0 {
-		return 0, fail(n, i, "request_version")
-	}
-	i = n
-	if x.Qty, n = quantity(s, i); n < 0 {
-		return 0, fail(n, i, "qty")
-	}
-	i = n
-	if x.ExpiresAt.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "expires_at")
-	}
-	i = n
-	if x.ExpiresAt.Valid {
-		if x.ExpiresAt.Value, n = micros(s, i); n < 0 {
-			return 0, fail(n, i, "expires_at")
-		}
-		i = n
 	} else {
-		x.ExpiresAt.Value = 0
+		i = n
+	}
+	if n := shortText(s, i); n > 0 {
+		x.ReservationID, i = s[i+1:n], n
+	} else if x.ReservationID, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "reservation_id")
+	} else {
+		i = n
+	}
+	if v, n := long(s, i); n < 0 {
+		return 0, fail(n, i, "request_version")
+	} else {
+		x.RequestVersion, i = v, n
+	}
+	if v, n := quantity(s, i); n < 0 {
+		return 0, fail(n, i, "qty")
+	} else {
+		x.Qty, i = v, n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "expires_at")
+	} else if i = n; valid {
+		x.ExpiresAt.Valid = true
+		if v, n := micros(s, i); n < 0 {
+			return 0, fail(n, i, "expires_at")
+		} else {
+			x.ExpiresAt.Value, i = v, n
+		}
+	} else {
+		x.ExpiresAt = Optional[Micros]{}
 	}
 	return i, nil
 }

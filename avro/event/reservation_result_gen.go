@@ -61,42 +61,52 @@ func (x *ReservationResult) appendTo(b []byte) []byte {
 }
 
 func (x *ReservationResult) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
-	}
-	i = n
-	if x.ReservationID, n = text(s, i); n < 0 {
-		return 0, fail(n, i, "reservation_id")
-	}
-	i = n
-	if x.RequestVersion, n = long(s, i); n < 0 {
-		return 0, fail(n, i, "request_version")
-	}
-	i = n
-	if x.Outcome, n = symbol[ReservationOutcome](s, i, reservationOutcomeCount); n < 0 {
-		return 0, fail(n, i, "outcome")
-	}
-	i = n
-	if x.Granted, n = quantity(s, i); n < 0 {
-		return 0, fail(n, i, "granted")
-	}
-	i = n
-	if x.Detail.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "detail")
-	}
-	i = n
-	if x.Detail.Valid {
-		if x.Detail.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "detail")
-		}
-		i = n
 	} else {
-		x.Detail.Value = ""
+		i = n
+	}
+	if n := shortText(s, i); n > 0 {
+		x.ReservationID, i = s[i+1:n], n
+	} else if x.ReservationID, n = text(s, i); n < 0 {
+		return 0, fail(n, i, "reservation_id")
+	} else {
+		i = n
+	}
+	if v, n := long(s, i); n < 0 {
+		return 0, fail(n, i, "request_version")
+	} else {
+		x.RequestVersion, i = v, n
+	}
+	if k, n := symbol(s, i, reservationOutcomeCount); n < 0 {
+		return 0, fail(n, i, "outcome")
+	} else {
+		x.Outcome, i = ReservationOutcome(k), n
+	}
+	if v, n := quantity(s, i); n < 0 {
+		return 0, fail(n, i, "granted")
+	} else {
+		x.Granted, i = v, n
+	}
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "detail")
+	} else if i = n; valid {
+		x.Detail.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Detail.Value, i = s[i+1:n], n
+		} else if x.Detail.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "detail")
+		} else {
+			i = n
+		}
+	} else {
+		x.Detail = Optional[string]{}
 	}
 	return i, nil
 }

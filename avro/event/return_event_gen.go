@@ -61,41 +61,43 @@ func (x *ReturnEvent) appendTo(b []byte) []byte {
 }
 
 func (x *ReturnEvent) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.RMA, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.RMA, i = s[i+1:n], n
+	} else if x.RMA, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "rma")
-	}
-	i = n
-	if x.Order.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "order")
-	}
-	i = n
-	if x.Order.Valid {
-		if x.Order.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "order")
-		}
-		i = n
 	} else {
-		x.Order.Value = ""
+		i = n
 	}
-	if x.Stage, n = symbol[ReturnStage](s, i, returnStageCount); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "order")
+	} else if i = n; valid {
+		x.Order.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Order.Value, i = s[i+1:n], n
+		} else if x.Order.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "order")
+		} else {
+			i = n
+		}
+	} else {
+		x.Order = Optional[string]{}
+	}
+	if k, n := symbol(s, i, returnStageCount); n < 0 {
 		return 0, fail(n, i, "stage")
+	} else {
+		x.Stage, i = ReturnStage(k), n
 	}
-	i = n
 	x.Lines = x.Lines[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 23)
 		if n < 0 {
 			return 0, fail(n, i, "lines")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Lines)
 			x.Lines = extend(x.Lines)
@@ -107,6 +109,7 @@ func (x *ReturnEvent) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "lines")
 		}
 	}
+	i++
 	return i, nil
 }
 

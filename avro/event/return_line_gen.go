@@ -58,74 +58,92 @@ func (x *ReturnLine) appendTo(b []byte) []byte {
 }
 
 func (x *ReturnLine) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Line, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Line, i = s[i+1:n], n
+	} else if x.Line, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "line")
+	} else {
+		i = n
 	}
-	i = n
-	if x.SKU, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.SKU, i = s[i+1:n], n
+	} else if x.SKU, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "sku")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Qty, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty")
+	} else {
+		x.Qty, i = v, n
 	}
-	i = n
-	if x.QtySrc, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_src")
+	} else {
+		x.QtySrc, i = v, n
 	}
-	i = n
-	if x.UOMSrc, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.UOMSrc, i = s[i+1:n], n
+	} else if x.UOMSrc, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "uom_src")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "lot")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Lot = Optional[string]{}
 	}
-	if x.Serial.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "serial")
-	}
-	i = n
-	if x.Serial.Valid {
-		if x.Serial.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Serial.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Serial.Value, i = s[i+1:n], n
+		} else if x.Serial.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "serial")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Serial.Value = ""
+		x.Serial = Optional[string]{}
 	}
-	if x.Reason.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "reason")
-	}
-	i = n
-	if x.Reason.Valid {
-		if x.Reason.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Reason.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Reason.Value, i = s[i+1:n], n
+		} else if x.Reason.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "reason")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Reason.Value = ""
+		x.Reason = Optional[string]{}
 	}
-	if x.Disposition.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "disposition")
-	}
-	i = n
-	if x.Disposition.Valid {
-		if x.Disposition.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Disposition.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Disposition.Value, i = s[i+1:n], n
+		} else if x.Disposition.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "disposition")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Disposition.Value = ""
+		x.Disposition = Optional[string]{}
 	}
 	return i, nil
 }

@@ -119,130 +119,152 @@ func (x *ShipmentMilestone) appendTo(b []byte) []byte {
 }
 
 func (x *ShipmentMilestone) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.Shipment, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Shipment, i = s[i+1:n], n
+	} else if x.Shipment, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "shipment")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Order.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "order")
-	}
-	i = n
-	if x.Order.Valid {
-		if x.Order.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Order.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Order.Value, i = s[i+1:n], n
+		} else if x.Order.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "order")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Order.Value = ""
+		x.Order = Optional[string]{}
 	}
-	if x.StatusCanon, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.StatusCanon, i = s[i+1:n], n
+	} else if x.StatusCanon, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "status_canon")
+	} else {
+		i = n
 	}
-	i = n
-	if x.StatusSrc, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.StatusSrc, i = s[i+1:n], n
+	} else if x.StatusSrc, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "status_src")
+	} else {
+		i = n
 	}
-	i = n
-	if x.ReasonSrc.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "reason_src")
-	}
-	i = n
-	if x.ReasonSrc.Valid {
-		if x.ReasonSrc.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ReasonSrc.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ReasonSrc.Value, i = s[i+1:n], n
+		} else if x.ReasonSrc.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "reason_src")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ReasonSrc.Value = ""
+		x.ReasonSrc = Optional[string]{}
 	}
-	if x.PackageID.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "package_id")
-	}
-	i = n
-	if x.PackageID.Valid {
-		if x.PackageID.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.PackageID.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.PackageID.Value, i = s[i+1:n], n
+		} else if x.PackageID.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "package_id")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.PackageID.Value = ""
+		x.PackageID = Optional[string]{}
 	}
-	if x.TrackingNo.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "tracking_no")
-	}
-	i = n
-	if x.TrackingNo.Valid {
-		if x.TrackingNo.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.TrackingNo.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.TrackingNo.Value, i = s[i+1:n], n
+		} else if x.TrackingNo.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "tracking_no")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.TrackingNo.Value = ""
+		x.TrackingNo = Optional[string]{}
 	}
-	if x.SupersedesTrackingNo.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "supersedes_tracking_no")
-	}
-	i = n
-	if x.SupersedesTrackingNo.Valid {
-		if x.SupersedesTrackingNo.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.SupersedesTrackingNo.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.SupersedesTrackingNo.Value, i = s[i+1:n], n
+		} else if x.SupersedesTrackingNo.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "supersedes_tracking_no")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.SupersedesTrackingNo.Value = ""
+		x.SupersedesTrackingNo = Optional[string]{}
 	}
-	if x.Location.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "location")
-	}
-	i = n
-	if x.Location.Valid {
-		if x.Location.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Location.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Location.Value, i = s[i+1:n], n
+		} else if x.Location.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "location")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Location.Value = ""
+		x.Location = Optional[string]{}
 	}
-	if x.ETAFrom.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "eta_from")
-	}
-	i = n
-	if x.ETAFrom.Valid {
-		if x.ETAFrom.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ETAFrom.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "eta_from")
+		} else {
+			x.ETAFrom.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ETAFrom.Value = 0
+		x.ETAFrom = Optional[Micros]{}
 	}
-	if x.ETATo.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "eta_to")
-	}
-	i = n
-	if x.ETATo.Valid {
-		if x.ETATo.Value, n = micros(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ETATo.Valid = true
+		if v, n := micros(s, i); n < 0 {
 			return 0, fail(n, i, "eta_to")
+		} else {
+			x.ETATo.Value, i = v, n
 		}
-		i = n
 	} else {
-		x.ETATo.Value = 0
+		x.ETATo = Optional[Micros]{}
 	}
-	if x.ProofOfDelivery.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "proof_of_delivery")
-	}
-	i = n
-	if x.ProofOfDelivery.Valid {
-		if x.ProofOfDelivery.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.ProofOfDelivery.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.ProofOfDelivery.Value, i = s[i+1:n], n
+		} else if x.ProofOfDelivery.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "proof_of_delivery")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.ProofOfDelivery.Value = ""
+		x.ProofOfDelivery = Optional[string]{}
 	}
 	return i, nil
 }

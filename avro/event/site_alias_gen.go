@@ -22,22 +22,26 @@ func (x *SiteAlias) appendTo(b []byte) []byte {
 }
 
 func (x *SiteAlias) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.System.Valid, n = branch(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "system")
-	}
-	i = n
-	if x.System.Valid {
-		if x.System.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.System.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.System.Value, i = s[i+1:n], n
+		} else if x.System.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "system")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.System.Value = ""
+		x.System = Optional[string]{}
 	}
-	if x.Code, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Code, i = s[i+1:n], n
+	} else if x.Code, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "code")
+	} else {
+		i = n
 	}
-	i = n
 	return i, nil
 }

@@ -82,37 +82,41 @@ func (x *SiteMaster) appendTo(b []byte) []byte {
 }
 
 func (x *SiteMaster) decode(s string, i int) (int, *DecodeError) {
-	var n int
 	var err *DecodeError
 	if i, err = x.Header.decode(s, i); err != nil {
 		return 0, err.in("header")
 	}
-	if x.Site, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Site, i = s[i+1:n], n
+	} else if x.Site, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "site")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Version, n = long(s, i); n < 0 {
+	if v, n := long(s, i); n < 0 {
 		return 0, fail(n, i, "version")
+	} else {
+		x.Version, i = v, n
 	}
-	i = n
-	if x.Name, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Name, i = s[i+1:n], n
+	} else if x.Name, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "name")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Type, n = symbol[SiteType](s, i, siteTypeCount); n < 0 {
+	if k, n := symbol(s, i, siteTypeCount); n < 0 {
 		return 0, fail(n, i, "type")
+	} else {
+		x.Type, i = SiteType(k), n
 	}
-	i = n
 	x.Aliases = x.Aliases[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "aliases")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Aliases)
 			x.Aliases = extend(x.Aliases)
@@ -124,36 +128,40 @@ func (x *SiteMaster) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "aliases")
 		}
 	}
-	if x.Region.Valid, n = branch(s, i); n < 0 {
+	i++
+	if valid, n := branch(s, i); n < 0 {
 		return 0, fail(n, i, "region")
-	}
-	i = n
-	if x.Region.Valid {
-		if x.Region.Value, n = text(s, i); n < 0 {
+	} else if i = n; valid {
+		x.Region.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Region.Value, i = s[i+1:n], n
+		} else if x.Region.Value, n = text(s, i); n < 0 {
 			return 0, fail(n, i, "region")
+		} else {
+			i = n
 		}
-		i = n
 	} else {
-		x.Region.Value = ""
+		x.Region = Optional[string]{}
 	}
-	if x.TimeZone, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.TimeZone, i = s[i+1:n], n
+	} else if x.TimeZone, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "time_zone")
+	} else {
+		i = n
 	}
-	i = n
-	if x.NegativeStock, n = symbol[NegativeStock](s, i, negativeStockCount); n < 0 {
+	if k, n := symbol(s, i, negativeStockCount); n < 0 {
 		return 0, fail(n, i, "negative_stock")
+	} else {
+		x.NegativeStock, i = NegativeStock(k), n
 	}
-	i = n
 	x.Owners = x.Owners[:0]
-	for {
+	for !endOfItems(s, i) {
 		count, end, n := block(s, i, 2)
 		if n < 0 {
 			return 0, fail(n, i, "owners")
 		}
 		i = n
-		if count == 0 {
-			break
-		}
 		for ; count > 0; count-- {
 			k := len(x.Owners)
 			x.Owners = extend(x.Owners)
@@ -165,6 +173,7 @@ func (x *SiteMaster) decode(s string, i int) (int, *DecodeError) {
 			return 0, fail(failBlockSize, i, "owners")
 		}
 	}
+	i++
 	return i, nil
 }
 

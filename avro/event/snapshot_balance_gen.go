@@ -31,34 +31,41 @@ func (x *SnapshotBalance) appendTo(b []byte) []byte {
 }
 
 func (x *SnapshotBalance) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Bucket, n = symbol[Bucket](s, i, bucketCount); n < 0 {
+	if k, n := symbol(s, i, bucketCount); n < 0 {
 		return 0, fail(n, i, "bucket")
-	}
-	i = n
-	if x.Lot.Valid, n = branch(s, i); n < 0 {
-		return 0, fail(n, i, "lot")
-	}
-	i = n
-	if x.Lot.Valid {
-		if x.Lot.Value, n = text(s, i); n < 0 {
-			return 0, fail(n, i, "lot")
-		}
-		i = n
 	} else {
-		x.Lot.Value = ""
+		x.Bucket, i = Bucket(k), n
 	}
-	if x.Qty, n = quantity(s, i); n < 0 {
+	if valid, n := branch(s, i); n < 0 {
+		return 0, fail(n, i, "lot")
+	} else if i = n; valid {
+		x.Lot.Valid = true
+		if n := shortText(s, i); n > 0 {
+			x.Lot.Value, i = s[i+1:n], n
+		} else if x.Lot.Value, n = text(s, i); n < 0 {
+			return 0, fail(n, i, "lot")
+		} else {
+			i = n
+		}
+	} else {
+		x.Lot = Optional[string]{}
+	}
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty")
+	} else {
+		x.Qty, i = v, n
 	}
-	i = n
-	if x.QtySrc, n = quantity(s, i); n < 0 {
+	if v, n := quantity(s, i); n < 0 {
 		return 0, fail(n, i, "qty_src")
+	} else {
+		x.QtySrc, i = v, n
 	}
-	i = n
-	if x.UOMSrc, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.UOMSrc, i = s[i+1:n], n
+	} else if x.UOMSrc, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "uom_src")
+	} else {
+		i = n
 	}
-	i = n
 	return i, nil
 }

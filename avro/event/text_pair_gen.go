@@ -17,14 +17,17 @@ func (x *TextPair) appendTo(b []byte) []byte {
 }
 
 func (x *TextPair) decode(s string, i int) (int, *DecodeError) {
-	var n int
-	if x.Name, n = text(s, i); n < 0 {
+	if n := shortText(s, i); n > 0 {
+		x.Name, i = s[i+1:n], n
+	} else if x.Name, n = text(s, i); n < 0 {
 		return 0, fail(n, i, "name")
+	} else {
+		i = n
 	}
-	i = n
-	if x.Value, n = binaryText(s, i); n < 0 {
+	if v, n := binaryText(s, i); n < 0 {
 		return 0, fail(n, i, "value")
+	} else {
+		x.Value, i = v, n
 	}
-	i = n
 	return i, nil
 }

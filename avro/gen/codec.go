@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // encoder writes appendTo, which appends a record's binary form.
 func (m *model) encoder(s *source, t *namedType) {
@@ -44,16 +47,8 @@ func (m *model) encode(s *source, t fieldType, v string) {
 // decoder writes decode, which reads a record at s[i:] and returns the position after it. A reader's position goes to n
 // first, so that a failure knows where its field starts.
 func (m *model) decoder(s *source, t *namedType) {
-	needsN, needsErr := false, false
-	for _, f := range t.Fields {
-		needsErr = needsErr || holdsRecord(f.typ)
-		needsN = needsN || f.typ.form != formRecord
-	}
 	s.line("func (x *%s) decode(s string, i int) (int, *DecodeError) {", t.Name)
-	if needsN {
-		s.line("var n int")
-	}
-	if needsErr {
+	if slices.ContainsFunc(t.Fields, func(f *field) bool { return holdsRecord(f.typ) }) {
 		s.line("var err *DecodeError")
 	}
 	for _, f := range t.Fields {
@@ -72,20 +67,30 @@ func (m *model) decode(s *source, t fieldType, v, name string) {
 	case formRecord:
 		s.line("if i, err = %s.decode(s, i); err != nil {\nreturn 0, err.in(%q)\n}", v, name)
 	case formOptional:
-		s.line("if %s.Valid, n = branch(s, i); n < 0 {\nreturn 0, fail(n, i, %q)\n}\ni = n", v, name)
-		s.line("if %s.Valid {", v)
+		s.line("if valid, n := branch(s, i); n < 0 {\nreturn 0, fail(n, i, %q)\n} else if i = n; valid {\n%s.Valid = true", name, v)
 		m.decode(s, *t.elem, v+".Value", name)
 		s.line("} else {")
-		if m.keepsRoom(*t.elem) {
-			s.line("%s.Value.reset()", v)
-		} else {
-			s.line("%s.Value = %s", v, zero(*t.elem))
-		}
+		m.resetField(s, t, v)
 		s.line("}")
 	case formArray, formMap:
 		m.decodeItems(s, t, v, name)
 	default:
-		s.line("if %s, n = %s; n < 0 {\nreturn 0, fail(n, i, %q)\n}\ni = n", v, reader(t), name)
+		m.read(s, t, v, fmt.Sprintf("fail(n, i, %q)", name))
+	}
+}
+
+// read writes the statements that read a value without parts; failure is the error of one that cannot be read. The case
+// that is usual for a text is inlined.
+func (m *model) read(s *source, t fieldType, v, failure string) {
+	switch t.form {
+	case formText:
+		s.line("if n := shortText(s, i); n > 0 {\n%s, i = s[i+1:n], n\n} else", v)
+		s.line("if %s, n = text(s, i); n < 0 {\nreturn 0, %s\n} else {\ni = n\n}", v, failure)
+	case formEnum:
+		s.line("if k, n := symbol(s, i, %s); n < 0 {\nreturn 0, %s\n} else {", countName(t.name), failure)
+		s.line("%s, i = %s(k), n\n}", v, t.name)
+	default:
+		s.line("if v, n := %s; n < 0 {\nreturn 0, %s\n} else {\n%s, i = v, n\n}", reader(t), failure, v)
 	}
 }
 
@@ -97,23 +102,20 @@ func (m *model) decodeItems(s *source, t fieldType, v, name string) {
 		item = *t.elem
 		minSize = m.minSize(item)
 	}
-	s.line("%s = %s[:0]\nfor {", v, v)
-	s.line("count, end, n := block(s, i, %d)\nif n < 0 {\nreturn 0, fail(n, i, %q)\n}", minSize, name)
-	s.line("i = n\nif count == 0 {\nbreak\n}")
+	s.line("%s = %s[:0]\nfor !endOfItems(s, i) {", v, v)
+	s.line("count, end, n := block(s, i, %d)\nif n < 0 {\nreturn 0, fail(n, i, %q)\n}\ni = n", minSize, name)
 	s.line("for ; count > 0; count-- {\nk := len(%s)\n%s = extend(%s)", v, v, v)
 	if item.form == formRecord {
 		s.line("if i, err = %s[k].decode(s, i); err != nil {\nreturn 0, err.inItem(%q, k)\n}", v, name)
 	} else {
-		s.line("if %s[k], n = %s; n < 0 {\nreturn 0, failItem(n, i, %q, k)\n}\ni = n", v, reader(item), name)
+		m.read(s, item, v+"[k]", fmt.Sprintf("failItem(n, i, %q, k)", name))
 	}
-	s.line("}\nif end >= 0 && i != end {\nreturn 0, fail(failBlockSize, i, %q)\n}\n}", name)
+	s.line("}\nif end >= 0 && i != end {\nreturn 0, fail(failBlockSize, i, %q)\n}\n}\ni++", name)
 }
 
-// reader is the call that reads a value without parts; for a map, one entry.
+// reader is the call that reads a value without parts where that is one call; for a map, one entry.
 func reader(t fieldType) string {
 	switch t.form {
-	case formText:
-		return "text(s, i)"
 	case formBytes:
 		return "binaryText(s, i)"
 	case formInt:
@@ -128,8 +130,6 @@ func reader(t fieldType) string {
 		return "micros(s, i)"
 	case formDate:
 		return "date(s, i)"
-	case formEnum:
-		return "symbol[" + t.name + "](s, i, " + countName(t.name) + ")"
 	case formMap:
 		return "pair(s, i)"
 	}

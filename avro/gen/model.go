@@ -98,8 +98,8 @@ func load() (*model, error) {
 func (m *model) resolve(t *namedType) error {
 	switch t.Kind {
 	case "enum":
-		if len(t.Symbols) > 256 {
-			return fmt.Errorf("%d symbols: an enum is a uint8", len(t.Symbols))
+		if len(t.Symbols) > 64 {
+			return fmt.Errorf("%d symbols: the decoder takes an index of one byte, so 64", len(t.Symbols))
 		}
 	case "fixed":
 		if t.Name != quantityName {
