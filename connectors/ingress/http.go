@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"crossdock/connectors"
 )
 
 // Bounds of what the server remembers of idempotency keys: a sender's retry comes within minutes, and a later one is
@@ -145,13 +147,16 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	began := s.now()
 	receipt, err := s.put(ctx, Document{
-		Source: name, ContentType: r.Header.Get("Content-Type"), Body: body, ReceivedAt: began, Signature: signature,
+		Source: name, ContentType: r.Header.Get("Content-Type"), DocType: r.Header.Get("X-Document-Type"), Body: body, ReceivedAt: began, Signature: signature,
 		CorrelationID: r.Header.Get("X-Correlation-ID"), Traceparent: r.Header.Get("Traceparent"), IdempotencyKey: r.Header.Get("Idempotency-Key"),
 	})
 	var tooLarge *TooLargeError
+	var problem *connectors.Problem
 	switch {
 	case errors.As(err, &tooLarge):
 		s.refuse(w, name, s.tooLarge())
+	case errors.As(err, &problem):
+		s.refuse(w, name, refusal{http.StatusBadRequest, strings.ToLower(string(problem.Cause)), problem.Detail, problem.Remedy})
 	case err != nil:
 		s.log.Warn("document not stored", "source", name, "bytes", len(body), "error", err)
 		w.Header().Set("Retry-After", "5")

@@ -1,5 +1,5 @@
 // Package ingress takes documents in and puts their bytes, unchanged, on the raw topic of the source that sent them. It
-// knows no format: what a document is about is told by a cheap peek that it is given.
+// knows no format: what a document is about is told by the table of connectors, from the document's beginning.
 package ingress
 
 import (
@@ -13,29 +13,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"crossdock/avro/event"
+	"crossdock/connectors"
 	"crossdock/topology/topics"
 )
 
-// Names of the headers on raw records.
+// Headers of a raw record beside those of connectors.Accept.
 const (
 	HeaderTraceparent    = "traceparent" // W3C Trace Context, section 3.2
 	HeaderCorrelation    = "correlation-id"
-	HeaderSource         = "source"
-	HeaderContentType    = "content-type"
-	HeaderDocType        = "doc-type"
-	HeaderReceived       = "received-at" // RFC 3339, UTC
-	HeaderSignature      = "signature"   // verified, or none-required
+	HeaderSignature      = "signature" // verified, or none-required
 	HeaderIdempotencyKey = "idempotency-key"
 )
-
-// A Peek tells, from a document's first bytes, what it is and which documents it must stay in order with: an EDI sender
-// and receiver, a webhook's resource. An empty key means the source.
-type Peek func(source, contentType string, body []byte) (key []byte, docType string)
 
 // A Document is bytes as received, and what was said around them.
 type Document struct {
 	Source         string
 	ContentType    string
+	DocType        string // a hint; empty: by content
 	Body           []byte
 	ReceivedAt     time.Time
 	CorrelationID  string // made where the sender gave none
@@ -63,13 +58,13 @@ func (e *TooLargeError) Error() string {
 type Producer struct {
 	client *kgo.Client
 	naming topics.Naming
-	peek   Peek
+	table  *connectors.Table
 	limit  int
 }
 
 // NewProducer makes a producer whose records are acknowledged by all in-sync replicas, in order, once. limit is the
 // largest document in bytes, 0 for topics.MaxRawMessage.
-func NewProducer(naming topics.Naming, peek Peek, limit int, opts ...kgo.Opt) (*Producer, error) {
+func NewProducer(naming topics.Naming, table *connectors.Table, limit int, opts ...kgo.Opt) (*Producer, error) {
 	if limit <= 0 || limit > topics.MaxRawMessage {
 		limit = topics.MaxRawMessage
 	}
@@ -84,7 +79,7 @@ func NewProducer(naming topics.Naming, peek Peek, limit int, opts ...kgo.Opt) (*
 	if err != nil {
 		return nil, fmt.Errorf("producer of raw documents: %w", err)
 	}
-	return &Producer{client: client, naming: naming, peek: peek, limit: limit}, nil
+	return &Producer{client: client, naming: naming, table: table, limit: limit}, nil
 }
 
 // Close lets go of the connections.
@@ -94,7 +89,8 @@ func (p *Producer) Close() { p.client.Close() }
 func (p *Producer) Ping(ctx context.Context) error { return p.client.Ping(ctx) }
 
 // Put stores a document and returns once all in-sync replicas have it. After an error the document may still have been
-// stored; sending it again is safe, since what it says is known by its own identity downstream.
+// stored; sending it again is safe, since what it says is known by its own identity downstream. What cannot enter at all is a
+// *TooLargeError or a *connectors.Problem.
 func (p *Producer) Put(ctx context.Context, d Document) (Receipt, error) {
 	if len(d.Body) > p.limit {
 		return Receipt{}, &TooLargeError{len(d.Body), p.limit}
@@ -105,21 +101,22 @@ func (p *Producer) Put(ctx context.Context, d Document) (Receipt, error) {
 	if d.Traceparent == "" {
 		d.Traceparent = "00-" + randomHex(16) + "-" + randomHex(8) + "-01"
 	}
-	key, docType := p.peek(d.Source, d.ContentType, d.Body)
-	if len(key) == 0 {
-		key = []byte(d.Source)
+	accepted, err := p.table.Accept(&connectors.Document{
+		Source: d.Source, ContentType: d.ContentType, DocType: d.DocType, Bytes: d.Body, ReceivedAt: event.MicrosOf(d.ReceivedAt),
+	})
+	if err != nil {
+		return Receipt{}, err
 	}
 	record := &kgo.Record{
-		Topic: p.naming.Raw(d.Source), Key: key, Value: d.Body, Timestamp: d.ReceivedAt,
+		Topic: p.naming.Raw(d.Source), Key: accepted.Key, Value: d.Body, Timestamp: d.ReceivedAt,
 		Headers: []kgo.RecordHeader{
 			{Key: HeaderTraceparent, Value: []byte(d.Traceparent)},
 			{Key: HeaderCorrelation, Value: []byte(d.CorrelationID)},
-			{Key: HeaderSource, Value: []byte(d.Source)},
-			{Key: HeaderContentType, Value: []byte(d.ContentType)},
-			{Key: HeaderDocType, Value: []byte(docType)},
-			{Key: HeaderReceived, Value: d.ReceivedAt.UTC().AppendFormat(nil, time.RFC3339Nano)},
 			{Key: HeaderSignature, Value: []byte(d.Signature)},
 		},
+	}
+	for _, h := range accepted.Headers {
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	if d.IdempotencyKey != "" {
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: HeaderIdempotencyKey, Value: []byte(d.IdempotencyKey)})
@@ -135,7 +132,7 @@ func (p *Producer) Put(ctx context.Context, d Document) (Receipt, error) {
 	}
 	return Receipt{
 		RawRef:        fmt.Sprintf("%s/%d/%d", record.Topic, record.Partition, record.Offset),
-		DocType:       docType,
+		DocType:       accepted.DocType,
 		CorrelationID: d.CorrelationID,
 		Bytes:         len(d.Body),
 	}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"crossdock/connectors"
 	"crossdock/connectors/ingress"
 	"crossdock/topology/topics"
 )
@@ -26,8 +27,7 @@ func producer(t *testing.T) (*ingress.Producer, []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	peek := func(_, _ string, body []byte) ([]byte, string) { return body[:1], "TEST" }
-	p, err := ingress.NewProducer(naming, peek, 0, kgo.SeedBrokers(cluster.ListenAddrs()...))
+	p, err := ingress.NewProducer(naming, table(t), 0, kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func producer(t *testing.T) (*ingress.Producer, []string) {
 func TestBytesAreStoredUnchangedWithWhatWasSaidAroundThem(t *testing.T) {
 	p, brokers := producer(t)
 	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	body := []byte("ISA\x00\xff\r\n")
+	body := []byte("LA\x00\xff\r\n")
 	receipt, err := p.Put(t.Context(), ingress.Document{Source: "acme", ContentType: "application/edi-x12", Body: body, ReceivedAt: at, CorrelationID: "c-1", Signature: "verified"})
 	if err != nil {
 		t.Fatal(err)
@@ -53,10 +53,10 @@ func TestBytesAreStoredUnchangedWithWhatWasSaidAroundThem(t *testing.T) {
 	for _, h := range r.Headers {
 		headers[h.Key] = string(h.Value)
 	}
-	if !bytes.Equal(r.Value, body) || string(r.Key) != "I" || !r.Timestamp.Equal(at) {
+	if !bytes.Equal(r.Value, body) || string(r.Key) != "LA" || !r.Timestamp.Equal(at) {
 		t.Errorf("%q under %q at %v", r.Value, r.Key, r.Timestamp)
 	}
-	for name, want := range map[string]string{"correlation-id": "c-1", "source": "acme", "content-type": "application/edi-x12", "doc-type": "TEST", "received-at": "2026-05-04T03:02:01Z", "signature": "verified"} {
+	for name, want := range map[string]string{"correlation-id": "c-1", "source": "acme", "content-type": "application/edi-x12", "doc-type": "TEST", "received-time": "2026-05-04T03:02:01.000000Z", "signature": "verified"} {
 		if headers[name] != want {
 			t.Errorf("header %s is %q, want %q", name, headers[name], want)
 		}
@@ -78,8 +78,30 @@ func TestADocumentAboveTheBoundIsRefusedWithTheRemedy(t *testing.T) {
 	}
 }
 
+// table has one family: texts that begin with "L", cut at newlines.
+func table(t *testing.T) *connectors.Table {
+	t.Helper()
+	made, err := connectors.NewTable(connectors.Connector{
+		Name: "lines", Doc: "lines", Sample: "L", MappingVersion: 1, Split: lines,
+		DocTypes: []connectors.DocType{{Name: "TEST"}},
+		Detect: func(head []byte) connectors.Confidence {
+			if head[0] == 'L' {
+				return connectors.Certain
+			}
+			return connectors.No
+		},
+		Peek: func(head []byte) (connectors.Peek, bool) {
+			return connectors.Peek{Key: head[:2], DocType: "TEST"}, true
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
 // lines cuts at newlines.
-func lines(r io.Reader, _ int, emit func([]byte) error) error {
+func lines(r io.Reader, _ int, emit func([]byte) error, _ func(*connectors.Problem) error) error {
 	all, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -95,11 +117,11 @@ func lines(r io.Reader, _ int, emit func([]byte) error) error {
 func TestAFileIsFedInPartsAndTheReportCountsThem(t *testing.T) {
 	p, _ := producer(t)
 	path := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(path, []byte("one\ntwo\nthree\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("Lone\ntwo\nthree\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	report, err := p.Ingest(t.Context(), "acme", "", path, lines, time.Now)
-	if err != nil || report.Parts != 3 || report.Bytes != 14 || len(report.Receipts) != 3 {
+	report, err := p.Ingest(t.Context(), ingress.Feed{Source: "acme", Path: path, Now: time.Now})
+	if err != nil || report.Parts != 3 || report.Bytes != 15 || len(report.Receipts) != 3 {
 		t.Fatalf("%+v %v", report, err)
 	}
 }
@@ -112,8 +134,39 @@ func TestFilesThatCannotBeFedSaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{empty: "is empty", dir: "is a folder", filepath.Join(dir, "none"): "no such file"} {
-		if _, err := p.Ingest(t.Context(), "acme", "", path, lines, time.Now); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := p.Ingest(t.Context(), ingress.Feed{Source: "acme", Path: path, Now: time.Now}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+func TestAFileOfNoKnownFormIsKeptWholeForTranslatingToSayWhatIsWrong(t *testing.T) {
+	p, _ := producer(t)
+	path := filepath.Join(t.TempDir(), "scan.bin")
+	if err := os.WriteFile(path, []byte{0, 1, 2}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := p.Ingest(t.Context(), ingress.Feed{Source: "acme", Path: path, Now: time.Now})
+	if err != nil || report.Parts != 1 || report.Bytes != 3 {
+		t.Fatalf("%+v %v", report, err)
+	}
+}
+
+func TestAFileOf200MBWithoutBordersIsRefusedWithoutReadingItWhole(t *testing.T) {
+	p, _ := producer(t)
+	path := filepath.Join(t.TempDir(), "huge")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(200 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := p.Ingest(t.Context(), ingress.Feed{Source: "acme", Path: path, Now: time.Now})
+	if err != nil || report.Parts != 0 || report.RefusedParts() != 1 || !strings.Contains(report.Refused[0], "send it in parts") {
+		t.Fatalf("%+v %v", report, err)
 	}
 }
