@@ -1,0 +1,93 @@
+// Package assignor is Crossdock's group balancer: cooperative, sticky, even. It gives the partitions of a stage's topics
+// to the stage's workers. It knows kgo's balancer contract and nothing of tasks.
+//
+// Invariants, in this order where they pull apart:
+//
+//   - Cooperative (KIP-429): a partition that a member still owns is given to another only after a rebalance in which the
+//     owner gave it up. A claim of an older generation never counts as ownership against a newer one (KIP-792).
+//   - Even per topic: of each topic, any two of its readers get counts that differ by at most one. (Topics carry very
+//     different loads: an even total could still give one worker all of the busy topic.)
+//   - Even in total: where all members read the same topics, totals differ by at most one too.
+//   - Spread over instances first: which members get one more is chosen so that instances come out even.
+//   - Sticky: of all such plans, one that moves the fewest partitions.
+//   - The plan depends on what the members said, and on nothing else.
+package assignor
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Name is the protocol's name. It never changes: a group whose members share no protocol cannot form.
+const Name = "crossdock-sticky"
+
+// A Balancer is one worker's side of the protocol, and the plan where that worker is the group's leader.
+type Balancer struct {
+	instance string
+}
+
+var _ kgo.GroupBalancer = (*Balancer)(nil)
+
+// New makes the balancer of a worker of the instance (process) named.
+func New(instance string) *Balancer { return &Balancer{instance} }
+
+// ProtocolName is Name.
+func (*Balancer) ProtocolName() string { return Name }
+
+// IsCooperative is true: members keep what they own during a rebalance.
+func (*Balancer) IsCooperative() bool { return true }
+
+// JoinGroupMetadata says what the worker reads and owns. The same state makes the same bytes: Kafka takes changed ones for
+// a reason to rebalance.
+func (b *Balancer) JoinGroupMetadata(interests []string, current map[string][]int32, generation int32) []byte {
+	owned := make([]topicPartitions, 0, len(current))
+	for topic, partitions := range current {
+		partitions = slices.Clone(partitions)
+		slices.Sort(partitions)
+		owned = append(owned, topicPartitions{topic, partitions})
+	}
+	sortTopics(owned)
+
+	meta := kmsg.NewConsumerMemberMetadata()
+	meta.Version = 3 // with Generation
+	meta.Topics = slices.Sorted(slices.Values(interests))
+	meta.Generation = generation
+	for _, o := range owned {
+		p := kmsg.NewConsumerMemberMetadataOwnedPartition()
+		p.Topic, p.Partitions = o.topic, o.partitions
+		meta.OwnedPartitions = append(meta.OwnedPartitions, p)
+	}
+	meta.UserData = userData{instance: b.instance, generation: generation, held: owned}.append(nil)
+	return meta.AppendTo(nil)
+}
+
+// ParseSyncAssignment reads what the leader gave.
+func (*Balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	return kgo.ParseConsumerSyncAssignment(assignment)
+}
+
+// MemberBalancer reads what the members said. An error is a member whose metadata is not of the consumer protocol.
+func (b *Balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	cb, err := kgo.NewConsumerBalancer(balance{}, members)
+	return cb, cb.MemberTopics(), err
+}
+
+type balance struct{}
+
+// Balance makes the plan. topics has the partition count of each topic.
+func (balance) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+	in := readGroup(b, topics)
+	plan := b.NewPlan()
+	for m, byTopic := range in.plan() {
+		member, _ := b.MemberAt(in.members[m].at)
+		for t, partitions := range byTopic {
+			if len(partitions) > 0 {
+				plan.AddPartitions(member, in.topics[t].name, partitions)
+			}
+		}
+	}
+	plan.AdjustCooperative(b)
+	return plan
+}

@@ -1,0 +1,130 @@
+package assignor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// userData is what a member tells beyond the consumer protocol, in the protocol's user data: which instance it is a worker
+// of, and of which partitions it holds the state, as of which generation. (Ownership, which the cooperative rule needs, is
+// in the consumer protocol's own fields.)
+//
+//	byte     version, 1
+//	string   instance
+//	varint   generation
+//	uvarint  topics, each: string, uvarint count, then that many uvarints: the first partition, then differences
+//
+// A string is a uvarint length and its bytes. A later version only appends, so that every version reads the part of it
+// that it knows, and members of two versions form one group during a rolling deploy.
+type userData struct {
+	instance   string
+	generation int32
+	held       []topicPartitions
+}
+
+// topicPartitions are partitions of one topic, in rising order.
+type topicPartitions struct {
+	topic      string
+	partitions []int32
+}
+
+const userDataVersion = 1
+
+func sortTopics(t []topicPartitions) {
+	slices.SortFunc(t, func(a, b topicPartitions) int { return strings.Compare(a.topic, b.topic) })
+}
+
+func (u userData) append(b []byte) []byte {
+	b = append(b, userDataVersion)
+	b = appendString(b, u.instance)
+	b = binary.AppendVarint(b, int64(u.generation))
+	b = binary.AppendUvarint(b, uint64(len(u.held)))
+	for _, t := range u.held {
+		b = appendString(b, t.topic)
+		b = binary.AppendUvarint(b, uint64(len(t.partitions)))
+		last := int32(0)
+		for _, p := range t.partitions {
+			b = binary.AppendUvarint(b, uint64(p-last))
+			last = p
+		}
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errUserData = errors.New("user data of another protocol or cut short")
+
+// parseUserData reads any version's data. Errors are of bytes that no version writes.
+func parseUserData(b []byte) (u userData, err error) {
+	if len(b) == 0 || b[0] < userDataVersion {
+		return u, errUserData
+	}
+	r := reader{b: b[1:]}
+	u.instance = r.string()
+	u.generation = int32(r.varint())
+	for n := r.count(); n > 0 && !r.bad; n-- {
+		t := topicPartitions{topic: r.string()}
+		last := uint64(0)
+		for k := r.count(); k > 0 && !r.bad; k-- {
+			last += r.uvarint()
+			if last > 1<<31-1 {
+				return userData{}, fmt.Errorf("partition %d of topic %q: %w", last, t.topic, errUserData)
+			}
+			t.partitions = append(t.partitions, int32(last))
+		}
+		u.held = append(u.held, t)
+	}
+	if r.bad {
+		return userData{}, errUserData
+	}
+	return u, nil
+}
+
+// A reader reads what append writes; after the first fault everything is zero.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) {
+	if n <= 0 || r.bad {
+		r.b, r.bad = nil, true
+		return
+	}
+	r.b = r.b[n:]
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	r.take(n)
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	r.take(n)
+	return v
+}
+
+// count is a number of things of which each takes a byte at least: a larger one is a fault, not a reason to allocate.
+func (r *reader) count() int {
+	v := r.uvarint()
+	if v > uint64(len(r.b)) {
+		r.bad = true
+		return 0
+	}
+	return int(v)
+}
+
+func (r *reader) string() string {
+	n := r.count()
+	s := string(r.b[:n])
+	r.b = r.b[n:]
+	return s
+}
