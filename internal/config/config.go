@@ -49,7 +49,7 @@ type SASL struct {
 
 // Registry is the schema registry.
 type Registry struct {
-	URL      string `mapstructure:"url" doc:"Confluent-compatible schema registry; empty: the embedded one on the admin port"`
+	URL      string `mapstructure:"url" doc:"Confluent-compatible schema registry; for a trial: crossdock embedded registry"`
 	Username string `mapstructure:"username" doc:"User"`
 	Password Secret `mapstructure:"password" doc:"Password: file:PATH or env:NAME"`
 }
@@ -79,14 +79,19 @@ type Ingress struct {
 
 // A Source is a system that sends documents.
 type Source struct {
-	Site       string  `mapstructure:"site" doc:"Location code given to documents that name none"`
-	TimeZone   string  `mapstructure:"time_zone" doc:"IANA zone of the local times in its documents"`
-	ShipFrom   string  `mapstructure:"ship_from" doc:"Bucket that its shipping advices take from: AVAILABLE, PICKED or STAGED"`
-	APIKey     Secret  `mapstructure:"api_key" doc:"Required in X-API-Key: file:PATH or env:NAME"`
-	Bearer     Secret  `mapstructure:"bearer" doc:"Required bearer token: file:PATH or env:NAME"`
-	HMAC       Secret  `mapstructure:"hmac" doc:"Secret of the body's HMAC-SHA256: file:PATH or env:NAME"`
-	HMACHeader string  `mapstructure:"hmac_header" doc:"Header with the signature, hex or base64, with or without a prefix ending in ="`
-	RatePerSec float64 `mapstructure:"rate_per_second" doc:"Documents a second; more are answered with 429; 0: no limit"`
+	System         string  `mapstructure:"system" doc:"Name that its events carry as their source system; empty: the source's name"`
+	Partner        string  `mapstructure:"partner" doc:"Code of the partner in dedupe keys; empty: the document's sender"`
+	Site           string  `mapstructure:"site" doc:"Site that the source speaks for, whatever its documents say; empty: what they say"`
+	TimeZone       string  `mapstructure:"time_zone" doc:"IANA zone of times that name none"`
+	Charset        string  `mapstructure:"charset" doc:"utf-8 or iso-8859-1, for formats that do not say"`
+	ShipFrom       string  `mapstructure:"ship_from" doc:"Bucket that its shipping confirmations take stock from: AVAILABLE, PICKED or STAGED"`
+	ItemQualifiers string  `mapstructure:"item_qualifiers" doc:"X12 element 235 codes, comma separated: which item number counts, best first"`
+	AcceptTest     bool    `mapstructure:"accept_test" doc:"Translate documents that are marked as tests"`
+	APIKey         Secret  `mapstructure:"api_key" doc:"Required in X-API-Key: file:PATH or env:NAME"`
+	Bearer         Secret  `mapstructure:"bearer" doc:"Required bearer token: file:PATH or env:NAME"`
+	HMAC           Secret  `mapstructure:"hmac" doc:"Secret of the body's HMAC-SHA256: file:PATH or env:NAME"`
+	HMACHeader     string  `mapstructure:"hmac_header" doc:"Header with the signature, hex or base64, with or without a prefix ending in ="`
+	RatePerSec     float64 `mapstructure:"rate_per_second" doc:"Documents a second; more are answered with 429; 0: no limit"`
 }
 
 // ClickHouse is the analytics database.
