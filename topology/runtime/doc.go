@@ -1,0 +1,29 @@
+// Package runtime runs a stage on Kafka, exactly once. Consumer groups share the work, transactions make it exact,
+// changelog topics make state durable; nothing here invents a cluster. Words are Kafka Streams' words.
+//
+//	Instance (process)
+//	  worker 1..n       one goroutine, one kgo.GroupTransactSession: own client, own transactional id, static member
+//	    task per partition   processor and stores (package task)
+//	  restorer          own client, reads changelogs, never on the processing path
+//	GlobalTables        master data for every instance of the process
+//
+// It knows topics, stages and the wire; it knows no rule of the business.
+//
+// Invariants:
+//
+//   - I1  Local state never holds an effect of a transaction that has not committed: records are processed against an
+//     overlay that is merged only after End has reported a commit.
+//   - I3  No record is processed before the task's stores have reached their changelogs' ends. The end is the high
+//     watermark, read uncommitted, taken after the stable offset fetch; the restorer reads read-committed until it has
+//     passed it, control records included: a changelog ends with a marker.
+//   - I4  If the outcome of End is unknown nothing is assumed. An error throws client, overlay and tasks away, and the
+//     tasks are restored. (false, nil) after a wish to commit makes the worker read the group's stable offsets: where
+//     every commit number is the one before the batch, the overlay is dropped and work goes on, otherwise as above.
+//   - I5  Offsets, outputs, changelog and dead letters of one batch are one transaction, and none is without offsets: one
+//     made by a change of the tables alone commits the present offset of its task again. The metadata of every commit
+//     carries the task's commit number, one higher each time.
+//   - I6  Records of one key are processed in the order of the inbox: an aborted batch is polled again from its start.
+//
+// The disk below the stores, leases, standbys and timers are not here yet, so a task's state is what fits in memory and
+// every assignment reads its changelog from the start.
+package runtime

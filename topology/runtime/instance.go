@@ -1,0 +1,186 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"crossdock/avro/serde"
+	"crossdock/topology"
+)
+
+// Deps are what an instance shares with the rest of the process.
+type Deps struct {
+	Serde *serde.Serde
+	// Tables are the master data of stages that look it up; whoever made them runs them. Nil for other stages.
+	Tables *GlobalTables
+	// Registerer takes the metrics, with a label "app". Nil: none are kept.
+	Registerer prometheus.Registerer
+	// Logger; nil: slog.Default.
+	Logger *slog.Logger
+	// Clock is the time that processors see. Nil: time.Now.
+	Clock func() time.Time
+}
+
+// An Instance runs one stage in this process.
+type Instance struct {
+	cfg      Config
+	stage    topology.Stage
+	serde    *serde.Serde
+	tables   *GlobalTables
+	log      *slog.Logger
+	clock    func() time.Time
+	metrics  *metrics
+	topics   *topicSet
+	restorer *restorer // nil for a stage without stores
+	learner  *learner
+	pace     pace
+	workers  []*worker
+	life     context.Context // of Run, for what outlives a session
+	started  atomic.Bool
+	up       atomic.Bool // the workers run
+}
+
+// New makes an instance, or says everything that is wrong with its configuration.
+func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
+	cfg.EnsureDefaults()
+	err := cfg.Validate()
+	if deps.Serde == nil {
+		err = errors.Join(err, errors.New("runtime: no serde"))
+	}
+	if stage.Tables && deps.Tables == nil {
+		err = errors.Join(err, errors.New("runtime: stage "+stage.Name+" looks up master data, but there are no tables"))
+	}
+	if stage.Stateful() && (len(stage.Inputs) != 1 || stage.Raw) {
+		err = errors.Join(err, errors.New("runtime: stage "+stage.Name+" has stores, so it must have exactly one input"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	i := &Instance{cfg: cfg, stage: stage, serde: deps.Serde, log: deps.Logger, clock: deps.Clock}
+	if stage.Tables {
+		i.tables = deps.Tables
+	}
+	if i.log == nil {
+		i.log = slog.Default()
+	}
+	i.log = i.log.With("app", cfg.App)
+	if i.clock == nil {
+		i.clock = time.Now
+	}
+	i.pace = newPace(cfg.Workers)
+	i.topics = newTopicSet(&i.cfg, &i.stage)
+	i.learner = newLearner(i.serde, i.log, i.clock)
+	if i.metrics, err = newMetrics(deps.Registerer, cfg.App, i.clock); err != nil {
+		return nil, err
+	}
+	for n := range cfg.Workers {
+		i.workers = append(i.workers, newWorker(i, n))
+	}
+	return i, nil
+}
+
+// Run processes until ctx ends, which is no error: the transactions at hand are finished first. An *ExitError says why it
+// stopped otherwise. An instance runs once.
+func (i *Instance) Run(ctx context.Context) error {
+	if i.started.Swap(true) {
+		return errors.New("runtime: an instance runs once; make another")
+	}
+	defer i.metrics.unregister()
+	if err := i.checkTopics(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	if i.tables != nil {
+		select {
+		case <-i.tables.Loaded():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	i.life = ctx
+	defer i.learner.wait()
+	if i.stage.Stateful() {
+		var err error
+		if i.restorer, err = newRestorer(&i.cfg, i.log); err != nil {
+			return err
+		}
+		group.Go(func() error { return i.restorer.run(ctx) })
+	}
+	for _, w := range i.workers {
+		group.Go(func() error { return w.run(ctx) })
+	}
+	i.up.Store(true)
+	defer i.up.Store(false)
+	return group.Wait()
+}
+
+// Ready says whether every assigned task runs: the state of each is restored.
+func (i *Instance) Ready() bool {
+	if !i.up.Load() {
+		return false
+	}
+	for _, w := range i.workers {
+		if !w.ready.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// checkTopics waits for the brokers, and says which topic is missing.
+func (i *Instance) checkTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance), kgo.WithLogger(clientLog{i.log}))...)
+	if err != nil {
+		return exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", i.cfg.App)
+	}
+	defer client.Close()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := i.topics.check(ctx, client, &i.stage)
+		var x *ExitError
+		if err == nil || errors.As(err, &x) || ctx.Err() != nil {
+			return err
+		}
+		i.log.Warn("the brokers cannot be asked for topics just now", "error", err, "backoff", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// pace spreads the commits of an instance's workers: at low rates nearly all of the cost is commits, so that several
+// workers together commit no more often than one would.
+type pace struct{ last []atomic.Int64 } // by worker: when it last committed, in nanoseconds
+
+func newPace(workers int) pace { return pace{last: make([]atomic.Int64, workers)} }
+
+// atWork is how recently a worker must have committed to count.
+const atWork = 100 * time.Millisecond
+
+func (p *pace) committed(worker int, at time.Time) { p.last[worker].Store(at.UnixNano()) }
+
+// interval is a worker's own, of one counted for all of them.
+func (p *pace) interval(shared time.Duration) time.Duration {
+	if len(p.last) == 1 {
+		return shared
+	}
+	since := time.Now().Add(-atWork).UnixNano()
+	n := 0
+	for i := range p.last {
+		if p.last[i].Load() > since {
+			n++
+		}
+	}
+	return shared * time.Duration(max(1, n))
+}

@@ -1,0 +1,66 @@
+package runtime
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// tablesLimit is how many events a task may emit in one transaction that a change of the tables makes.
+const tablesLimit = 1000
+
+// lookAgain lets one task whose tables have changed look again at what waits in its stores, in a transaction of its own
+// that commits its present offset again (I5). more says that there is more of this to do at once.
+func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
+	if w.tables == nil {
+		return false, nil
+	}
+	generation := w.tables.Generation()
+	var due *run
+	for _, r := range w.runs {
+		if r.state == running && r.tablesSeen != generation && r.task.Watches() {
+			if due != nil {
+				more = true
+				break
+			}
+			due = r
+		}
+	}
+	if due == nil {
+		return false, nil
+	}
+	if err := w.begin(); err != nil {
+		return false, err
+	}
+	w.touch(due)
+	left, err := due.task.TablesChanged(tablesLimit)
+	if err != nil {
+		return false, w.abort(ctx, w.stopped(ctx, due, err))
+	}
+	done := true
+	if w.txn.bytes() == 0 {
+		err = w.abandon(ctx) // nothing was done, so there is nothing to commit
+	} else {
+		number := due.number
+		err = w.commit(ctx)
+		done = due.number > number
+	}
+	if err != nil {
+		return false, err
+	}
+	if done && !left {
+		due.tablesSeen = generation
+	}
+	return more || due.tablesSeen != generation, nil
+}
+
+// abandon ends a transaction that has put and emitted nothing: the broker does not hear of it.
+func (w *worker) abandon(ctx context.Context) error {
+	endCtx, cancel := w.endContext(ctx)
+	defer cancel()
+	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
+		return &sessionError{"an empty transaction cannot be ended", err}
+	}
+	w.settle(false)
+	return nil
+}

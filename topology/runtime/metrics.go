@@ -1,0 +1,223 @@
+package runtime
+
+import (
+	"math"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/processors"
+)
+
+// metrics are an instance's. Workers write them once a transaction.
+type metrics struct {
+	clock         func() time.Time
+	registerer    prometheus.Registerer
+	collectors    []prometheus.Collector
+	records       *prometheus.CounterVec
+	commits       *prometheus.CounterVec
+	taskAborts    *prometheus.CounterVec
+	deadLetters   *prometheus.CounterVec
+	lagRecords    *prometheus.GaugeVec
+	stateKeys     *prometheus.GaugeVec
+	stateBytes    *prometheus.GaugeVec
+	restored      *prometheus.GaugeVec
+	restoreRate   *prometheus.GaugeVec
+	aborts        *prometheus.CounterVec
+	sessions      prometheus.Counter
+	commitSeconds prometheus.Histogram
+
+	mu    sync.Mutex
+	tasks map[input]*taskMetrics
+}
+
+// taskMetrics are one task's.
+type taskMetrics struct {
+	of     *metrics
+	at     input
+	labels prometheus.Labels
+
+	records, commits, aborts                                  prometheus.Counter
+	lagRecords, stateKeys, stateBytes, restored, restoredASec prometheus.Gauge
+
+	rejects map[processors.Cause]int // of the transaction
+	high    int64                    // last stable offset, as of the last poll
+	oldest  atomic.Int64             // nanoseconds: time of the oldest record that may be unprocessed; 0: there is none
+	done    atomic.Int64             // records committed since it was opened
+}
+
+var taskLabels = []string{"topic", "partition"}
+
+func newMetrics(r prometheus.Registerer, app string, clock func() time.Time) (*metrics, error) {
+	m := &metrics{clock: clock, tasks: map[input]*taskMetrics{}}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.collectors = append(m.collectors, v)
+		return v
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, taskLabels)
+		m.collectors = append(m.collectors, v)
+		return v
+	}
+	m.records = counter("crossdock_task_records_total", "Input records of committed transactions.", taskLabels...)
+	m.commits = counter("crossdock_task_commits_total", "Committed transactions that the task was part of.", taskLabels...)
+	m.taskAborts = counter("crossdock_task_aborts_total", "Aborted transactions that the task was part of.", taskLabels...)
+	m.deadLetters = counter("crossdock_task_dead_letters_total", "Dead letters of committed transactions, by cause.", append([]string{"cause"}, taskLabels...)...)
+	m.lagRecords = gauge("crossdock_task_lag_records", "Records of the input that are not processed yet, markers of transactions included.")
+	m.stateKeys = gauge("crossdock_state_keys_count", "Keys in the task's stores.")
+	m.stateBytes = gauge("crossdock_state_memory_bytes", "Memory of the task's stores.")
+	m.restored = gauge("crossdock_restore_progress_ratio", "How much of its changelogs the task has read, 1 when it runs.")
+	m.restoreRate = gauge("crossdock_restore_rate_records_per_second", "Changelog records a second, while it restores.")
+	m.aborts = counter("crossdock_transaction_aborts_total", "Aborted transactions, by why.", "why")
+	m.sessions = prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_worker_sessions_restarted_total", Help: "Sessions made anew after an error."})
+	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "crossdock_transaction_duration_seconds",
+		Help: "From a transaction's first record to its commit.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 13)})
+	m.collectors = append(m.collectors, m.sessions, m.commitSeconds, &derived{m,
+		prometheus.NewDesc("crossdock_task_lag_seconds", "Age of the oldest unprocessed record of the input, 0 where there is none.", taskLabels, nil),
+		prometheus.NewDesc("crossdock_task_skew_ratio", "Records of the busiest task beside the mean of the instance's tasks, since they were opened.", nil, nil)})
+	if r == nil {
+		return m, nil
+	}
+	m.registerer = prometheus.WrapRegistererWith(prometheus.Labels{"app": app}, r)
+	for n, c := range m.collectors {
+		if err := m.registerer.Register(c); err != nil {
+			for _, c := range m.collectors[:n] {
+				m.registerer.Unregister(c)
+			}
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) unregister() {
+	if m.registerer != nil {
+		for _, c := range m.collectors {
+			m.registerer.Unregister(c)
+		}
+	}
+}
+
+// task makes a task's metrics.
+func (m *metrics) task(at input) *taskMetrics {
+	l := prometheus.Labels{"topic": at.topic, "partition": strconv.Itoa(int(at.partition))}
+	t := &taskMetrics{of: m, at: at, labels: l, rejects: map[processors.Cause]int{},
+		records: m.records.With(l), commits: m.commits.With(l), aborts: m.taskAborts.With(l), lagRecords: m.lagRecords.With(l),
+		stateKeys: m.stateKeys.With(l), stateBytes: m.stateBytes.With(l), restored: m.restored.With(l), restoredASec: m.restoreRate.With(l)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tasks[at] = t
+	return t
+}
+
+// drop forgets the gauges of a task that is not here any more; its counters stay.
+func (t *taskMetrics) drop() {
+	m := t.of
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tasks[t.at] != t {
+		return // another worker of this instance has the partition already
+	}
+	delete(m.tasks, t.at)
+	for _, g := range []*prometheus.GaugeVec{m.lagRecords, m.stateKeys, m.stateBytes, m.restored, m.restoreRate} {
+		g.Delete(t.labels)
+	}
+}
+
+// polled takes note of what lies ahead.
+func (t *taskMetrics) polled(p *kgo.FetchPartition) {
+	t.high = max(p.LastStableOffset, p.Records[len(p.Records)-1].Offset+1)
+	t.oldest.CompareAndSwap(0, p.Records[0].Timestamp.UnixNano())
+}
+
+func (t *taskMetrics) reject(cause processors.Cause) { t.rejects[cause]++ }
+
+func (t *taskMetrics) committed(r *run, keys, bytes int) {
+	t.commits.Inc()
+	if n := len(r.fetched); n > 0 {
+		t.records.Add(float64(n))
+		t.done.Add(int64(n))
+		lag := max(0, t.high-r.done.Offset)
+		t.lagRecords.Set(float64(lag))
+		if lag == 0 {
+			t.oldest.Store(0)
+		} else {
+			t.oldest.Store(r.fetched[n-1].Timestamp.UnixNano())
+		}
+	}
+	for cause, n := range t.rejects {
+		l := prometheus.Labels{"cause": string(cause), "topic": t.labels["topic"], "partition": t.labels["partition"]}
+		t.of.deadLetters.With(l).Add(float64(n))
+	}
+	clear(t.rejects)
+	t.stateSize(keys, bytes)
+}
+
+func (t *taskMetrics) aborted() {
+	t.aborts.Inc()
+	clear(t.rejects)
+}
+
+// caughtUp says that nothing has come for a while.
+func (t *taskMetrics) caughtUp() {
+	t.lagRecords.Set(0)
+	t.oldest.Store(0)
+}
+
+func (t *taskMetrics) stateSize(keys, bytes int) {
+	t.stateKeys.Set(float64(keys))
+	t.stateBytes.Set(float64(bytes))
+}
+
+// restore tells how far a restore is.
+func (t *taskMetrics) restore(j *restore) {
+	over, _ := j.finished()
+	if over {
+		t.restored.Set(1)
+		t.restoredASec.Set(0)
+		return
+	}
+	if total := j.span.end - j.span.start; total > 0 {
+		t.restored.Set(math.Min(1, float64(j.position.Load()-j.span.start)/float64(total)))
+	}
+	if took := time.Since(j.began).Seconds(); took > 0 {
+		t.restoredASec.Set(float64(j.records.Load()) / took)
+	}
+}
+
+// derived are the metrics that are computed when they are read.
+type derived struct {
+	of        *metrics
+	lag, skew *prometheus.Desc
+}
+
+func (d *derived) Describe(c chan<- *prometheus.Desc) {
+	c <- d.lag
+	c <- d.skew
+}
+
+func (d *derived) Collect(c chan<- prometheus.Metric) {
+	now := d.of.clock()
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
+	var most, sum int64
+	for at, t := range d.of.tasks {
+		age := 0.0
+		if oldest := t.oldest.Load(); oldest != 0 {
+			age = math.Max(0, now.Sub(time.Unix(0, oldest)).Seconds())
+		}
+		c <- prometheus.MustNewConstMetric(d.lag, prometheus.GaugeValue, age, at.topic, strconv.Itoa(int(at.partition)))
+		n := t.done.Load()
+		most, sum = max(most, n), sum+n
+	}
+	skew := 1.0
+	if sum > 0 {
+		skew = float64(most) * float64(len(d.of.tasks)) / float64(sum)
+	}
+	c <- prometheus.MustNewConstMetric(d.skew, prometheus.GaugeValue, skew)
+}

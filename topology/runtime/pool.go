@@ -1,0 +1,66 @@
+package runtime
+
+import (
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A fetchPool keeps what a worker's fetches are decoded into, to be used again when their transaction has ended.
+type fetchPool struct {
+	mu      sync.Mutex
+	bytes   [][]byte
+	records [][]kgo.Record
+}
+
+const (
+	pooledSlices = 64      // of each kind
+	pooledBytes  = 4 << 20 // a larger slice is not kept
+	smallFetch   = 64 << 10
+	// expansion is a guess of what a compressed batch becomes; a wrong one costs one growth.
+	expansion = 4
+)
+
+func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodecType) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.bytes); n > 0 {
+		b := p.bytes[n-1]
+		p.bytes = p.bytes[:n-1]
+		return b
+	}
+	return make([]byte, 0, max(smallFetch, len(compressed)*expansion))
+}
+
+func (p *fetchPool) PutDecompressBytes(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.bytes) < pooledSlices && cap(b) <= pooledBytes {
+		p.bytes = append(p.bytes, b)
+	}
+}
+
+// recentRecords is how many slices are looked at for one that is large enough.
+const recentRecords = 8
+
+func (p *fetchPool) GetRecords(n int) []kgo.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.records) - 1
+	for i := last; i >= 0 && i > last-recentRecords; i-- {
+		if r := p.records[i]; cap(r) >= n {
+			p.records[i] = p.records[last]
+			p.records = p.records[:last]
+			return r[:0]
+		}
+	}
+	return make([]kgo.Record, 0, n+n/4)
+}
+
+func (p *fetchPool) PutRecords(r []kgo.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.records) < pooledSlices {
+		p.records = append(p.records, r)
+	}
+}

@@ -1,0 +1,401 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// An input is one partition of an input topic: a task.
+type input struct {
+	topic     string
+	partition int32
+}
+
+func (i input) String() string { return fmt.Sprintf("%s/%d", i.topic, i.partition) }
+
+// A grant is one assignment of an input to this worker, as the stable offset fetch and the offsets listed after it tell.
+type grant struct {
+	sequence uint64 // of all grants of the session: a partition that left and came back has another
+	offset   int64  // committed, or the log's start
+	epoch    int32  // leader epoch of it
+	number   uint64 // of the last commit
+	ends     []span // of the stages' changelogs' partition, by store
+}
+
+// A span is what a changelog's partition holds.
+type span struct{ start, end int64 }
+
+// A session is one life of a worker's client: from joining the group to the first error that cannot be retried in it.
+// The callbacks of the client only pause, list offsets and take notes; the worker's loop acts on the notes.
+type session struct {
+	*kgo.GroupTransactSession
+	client  *kgo.Client
+	admin   *kadm.Client
+	worker  *worker
+	created time.Time
+	wake    waker
+
+	producing   chan struct{} // closed when the producer id is known
+	joined      atomic.Bool
+	interrupted atomic.Bool // a callback took partitions away since the last End
+
+	mu       sync.Mutex
+	sequence uint64
+	numbers  map[input]uint64 // from the last offset fetch, until its grants are made
+	grants   map[input]grant
+}
+
+func newSession(ctx context.Context, w *worker) (*session, error) {
+	s := &session{worker: w, created: time.Now(), producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
+	gts, err := kgo.NewGroupTransactSession(s.options()...)
+	if err != nil {
+		return nil, exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", w.name)
+	}
+	s.GroupTransactSession, s.client = gts, gts.Client()
+	s.admin = kadm.NewClient(s.client)
+	// The first act: it aborts what this id left open, which the stable offset fetch waits for. The client would load it
+	// lazily, and wait for itself.
+	if _, _, err := s.client.ProducerID(ctx); err != nil {
+		s.Close()
+		return nil, &sessionError{"the producer id cannot be loaded", err}
+	}
+	close(s.producing)
+	return s, nil
+}
+
+func (s *session) options() []kgo.Opt {
+	w := s.worker
+	c := &w.cfg
+	compression, _ := codec(c.Compression) // validated
+	opts := append(append([]kgo.Opt(nil), c.Client...),
+		kgo.ClientID(w.name),
+		kgo.MetadataMinAge(c.MetadataMinAge),
+		kgo.WithLogger(clientLog{w.log}),
+		kgo.WithPools(w.pool),
+
+		kgo.ConsumerGroup(c.App),
+		kgo.InstanceID(w.name),
+		kgo.Balancers(c.Balancer),
+		kgo.RequireStableFetchOffsets(),
+		kgo.SessionTimeout(c.SessionTimeout),
+		kgo.RebalanceTimeout(c.RebalanceTimeout),
+		kgo.HeartbeatInterval(c.HeartbeatInterval),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // lost records stop the worker by name
+		kgo.OnPartitionsAssigned(s.onAssigned),
+		kgo.OnPartitionsRevoked(s.onTaken),
+		kgo.OnPartitionsLost(s.onTaken),
+		kgo.OnOffsetsFetched(s.onOffsetsFetched),
+		kgo.AdjustFetchOffsetsFn(s.grant),
+
+		kgo.TransactionalID(w.name),
+		kgo.TransactionTimeout(c.TransactionTimeout),
+		kgo.RecordPartitioner(partitioner{}),
+		kgo.ProducerBatchCompression(compression),
+		kgo.ProducerLinger(c.Linger),
+		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
+		kgo.MaxBufferedRecords(max(100_000, 8*c.Commit.MaxRecords)),
+		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
+	)
+	if w.topics.inputRegex {
+		return append(opts, kgo.ConsumeRegex(), kgo.ConsumeTopics(w.topics.inputPatterns...), kgo.MetadataMaxAge(30*time.Second))
+	}
+	return append(opts, kgo.ConsumeTopics(w.topics.inputs...))
+}
+
+// onAssigned keeps new partitions from being fetched until their tasks run, and their offsets from being fetched before
+// this worker's own id has aborted what it left open: the client waits a second after an unstable offset.
+func (s *session) onAssigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
+	client.PauseFetchPartitions(added)
+	s.joined.Store(true)
+	select {
+	case <-s.producing:
+	case <-ctx.Done():
+	}
+	s.wake.wake()
+}
+
+// onTaken is for partitions revoked and lost alike. The session calls it once until the next End, so it is no account of
+// what is assigned.
+func (s *session) onTaken(context.Context, *kgo.Client, map[string][]int32) {
+	s.interrupted.Store(true)
+	s.wake.wake()
+}
+
+// onOffsetsFetched reads the commit numbers of what was just assigned. grant is called next.
+func (s *session) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.numbers)
+	return eachOffset(resp, func(i input, _ int64, number uint64) { s.numbers[i] = number })
+}
+
+// eachOffset reads committed offsets and commit numbers; an offset below 0 is none.
+func eachOffset(resp *kmsg.OffsetFetchResponse, f func(i input, offset int64, number uint64)) error {
+	for _, g := range resp.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			return err
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return fmt.Errorf("committed offset of %s/%d: %w", t.Topic, p.Partition, err)
+				}
+				f(input{t.Topic, p.Partition}, p.Offset, commitNumber(p.Metadata))
+			}
+		}
+	}
+	return nil
+}
+
+// grant takes note of what was assigned, and makes "start" a concrete offset: a partition without one is rewound to 0 by
+// an abort, which is out of range once retention has run. The changelogs' ends are listed here, after the stable fetch
+// (I3), as high watermarks: the last stable offset would lose the update of a transaction whose markers are still being
+// written.
+func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.client.PauseFetchPartitions(partitions(offsets)) // an earlier fetch of them may have been cancelled
+	names := make([]string, 0, len(offsets))
+	for topic := range offsets {
+		names = append(names, topic)
+	}
+	starts, err := s.list(ctx, s.admin.ListStartOffsets, names)
+	if err != nil {
+		return nil, err
+	}
+	changelogs := s.worker.topics.changelogs
+	var logStarts, logEnds kadm.ListedOffsets
+	if len(changelogs) > 0 {
+		if logStarts, err = s.list(ctx, s.admin.ListStartOffsets, changelogs); err != nil {
+			return nil, err
+		}
+		if logEnds, err = s.list(ctx, s.admin.ListEndOffsets, changelogs); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, parts := range offsets {
+		for p, o := range parts {
+			at := input{topic, p}
+			number, ok := s.numbers[at]
+			if !ok {
+				return nil, fmt.Errorf("the offset fetch said nothing of %v", at)
+			}
+			e := o.EpochOffset()
+			if e.Offset < 0 {
+				start, ok := starts.Lookup(topic, p)
+				if !ok {
+					return nil, fmt.Errorf("the start of %v is not listed", at)
+				}
+				e = kgo.EpochOffset{Epoch: start.LeaderEpoch, Offset: start.Offset}
+				parts[p] = kgo.NewOffset().At(e.Offset).WithEpoch(e.Epoch)
+			}
+			s.sequence++
+			g := grant{sequence: s.sequence, offset: e.Offset, epoch: e.Epoch, number: number}
+			for _, changelog := range changelogs {
+				start, ok1 := logStarts.Lookup(changelog, p)
+				end, ok2 := logEnds.Lookup(changelog, p)
+				if !ok1 || !ok2 {
+					return nil, fmt.Errorf("the start or end of changelog %s/%d is not listed", changelog, p)
+				}
+				g.ends = append(g.ends, span{start.Offset, end.Offset})
+			}
+			s.grants[at] = g
+		}
+	}
+	s.wake.wake()
+	return offsets, nil
+}
+
+// list asks for offsets, again where a partition has no leader just now.
+func (s *session) list(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), names []string) (kadm.ListedOffsets, error) {
+	var listed kadm.ListedOffsets
+	err := retry(ctx, func() (err error) {
+		if listed, err = ask(ctx, names...); err != nil {
+			return err
+		}
+		return listed.Error()
+	})
+	return listed, err
+}
+
+// granted is a copy of the grants.
+func (s *session) granted() map[input]grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := make(map[input]grant, len(s.grants))
+	for i, g := range s.grants {
+		m[i] = g
+	}
+	return m
+}
+
+// committedNumbers reads the group's stable committed offsets of some inputs: the outcome of a transaction (I4).
+func (s *session) committedNumbers(ctx context.Context, of []input) (map[input]uint64, error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable = true
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group = s.worker.cfg.App
+	byTopic := map[string][]int32{}
+	for _, i := range of {
+		byTopic[i.topic] = append(byTopic[i.topic], i.partition)
+	}
+	ids, err := s.topicIDs(ctx, byTopic)
+	if err != nil {
+		return nil, err
+	}
+	for topic, parts := range byTopic {
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic, t.TopicID, t.Partitions = topic, ids[topic], parts
+		group.Topics = append(group.Topics, t)
+	}
+	req.Groups = append(req.Groups, group)
+	numbers := map[input]uint64{}
+	err = retry(ctx, func() error {
+		resp, err := req.RequestWith(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		names := map[[16]byte]string{}
+		for name, id := range ids {
+			names[id] = name
+		}
+		for g := range resp.Groups {
+			for t := range resp.Groups[g].Topics {
+				if topic := &resp.Groups[g].Topics[t]; topic.Topic == "" {
+					topic.Topic = names[topic.TopicID]
+				}
+			}
+		}
+		return eachOffset(resp, func(i input, _ int64, number uint64) { numbers[i] = number })
+	})
+	return numbers, err
+}
+
+func (s *session) topicIDs(ctx context.Context, topics map[string][]int32) (map[string][16]byte, error) {
+	names := make([]string, 0, len(topics))
+	for name := range topics {
+		names = append(names, name)
+	}
+	ids := map[string][16]byte{}
+	err := retry(ctx, func() error {
+		details, err := s.admin.ListTopics(ctx, names...)
+		if err != nil {
+			return err
+		}
+		for name, d := range details {
+			ids[name] = d.ID
+		}
+		return details.Error()
+	})
+	return ids, err
+}
+
+// retry tries again while the error is one that passes, until ctx ends.
+func retry(ctx context.Context, f func() error) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		err := f()
+		if err == nil || !passing(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (given up: %w)", err, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// passing says whether an error of a request is one that passes.
+func passing(err error) bool {
+	var e *kerr.Error
+	return errors.As(err, &e) && (e.Retriable || errors.Is(err, kerr.UnstableOffsetCommit))
+}
+
+func partitions(offsets map[string]map[int32]kgo.Offset) map[string][]int32 {
+	m := make(map[string][]int32, len(offsets))
+	for topic, parts := range offsets {
+		for p := range parts {
+			m[topic] = append(m[topic], p)
+		}
+	}
+	return m
+}
+
+// metadataPrefix is the form of a commit's metadata: this, and the task's commit number.
+const metadataPrefix = "crossdock:1:"
+
+func commitMetadata(number uint64) *string {
+	s := metadataPrefix + strconv.FormatUint(number, 10)
+	return &s
+}
+
+// commitNumber reads it; 0 where another program committed, or nobody has.
+func commitNumber(metadata *string) uint64 {
+	if metadata == nil {
+		return 0
+	}
+	digits, ok := strings.CutPrefix(*metadata, metadataPrefix)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// exactly is the regular expression of a name.
+func exactly(name string) string { return "^" + regexp.QuoteMeta(name) + "$" }
+
+// A waker ends a wait of the loop before its time.
+type waker struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc // of the wait that is on
+	due    bool
+}
+
+// context is for one wait, which release ends.
+func (k *waker) context(parent context.Context, limit time.Duration) (ctx context.Context, release func()) {
+	ctx, cancel := context.WithTimeout(parent, limit)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.due {
+		k.due = false
+		cancel()
+		return ctx, func() {}
+	}
+	k.cancel = cancel
+	return ctx, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.cancel = nil
+		cancel()
+	}
+}
+
+// wake ends the wait that is on, or the next.
+func (k *waker) wake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.cancel != nil {
+		k.cancel()
+		k.cancel = nil
+		return
+	}
+	k.due = true
+}

@@ -1,0 +1,529 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"crossdock/processors"
+	"crossdock/topology/runtime/task"
+)
+
+// A transaction is what a worker needs for one, used again for the next.
+type transaction struct {
+	arena   *task.Arena
+	slab    slab
+	headers []processors.Header
+	failure failure
+	promise func(*kgo.Record, error)
+	touched []*run
+	current *run
+	began   time.Time
+	ended   time.Time // when the last one was committed
+	inputs  int       // records polled
+	now     time.Time
+}
+
+func newTransaction() *transaction {
+	t := &transaction{arena: &task.Arena{}}
+	t.promise = t.failure.promise
+	return t
+}
+
+// bytes is what the transaction has put and emitted.
+func (t *transaction) bytes() int {
+	n := t.arena.Bytes()
+	for _, r := range t.touched {
+		n += r.task.OverlayBytes()
+	}
+	return n
+}
+
+// A bound is how many records the next batch may have: it falls when a batch was too much, and rises again.
+type bound struct {
+	records, max int
+	hold         int // commits to wait for before it rises
+}
+
+func newBound(limit int) bound { return bound{records: limit, max: limit} }
+
+// fell is for a batch of n that must be smaller.
+func (b *bound) fell(n, hold int) { b.records, b.hold = max(1, min(n, b.records)/2), hold }
+
+// held is for a batch that committed.
+func (b *bound) held() {
+	if b.hold > 0 {
+		b.hold--
+		return
+	}
+	b.records = min(2*b.records, b.max)
+}
+
+// An abortion is why a transaction is aborted and its batch polled again.
+type abortion struct {
+	why    string // a label of metrics, so it is one of a few
+	err    error
+	action func() error // after the abort; may be nil
+}
+
+func (a *abortion) Error() string { return a.why + ": " + a.err.Error() }
+
+// Reasons of an abort.
+const (
+	abortInterrupted = "rebalance"
+	abortSchema      = "unknown_schema"
+	abortPanic       = "panic"
+	abortRejected    = "rejected_at_commit"
+	abortTooMuch     = "too_much"
+	abortProduce     = "produce"
+	abortRefused     = "commit_refused"
+)
+
+// loadedRecords is how many records make a transaction one of a busy time: it waits for commit.interval then, so that
+// thousands share the cost of its end.
+const loadedRecords = 2000
+
+// transact is one transaction, from the records of its first poll to its end.
+func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	t := w.txn
+	asked := w.bound.records
+	for {
+		n := fetches.NumRecords()
+		t.inputs += n
+		if err := w.process(ctx, fetches); err != nil {
+			return w.abort(ctx, err)
+		}
+		if t.inputs >= w.bound.records || t.bytes() >= w.cfg.Commit.MaxBytes/2 || ctx.Err() != nil || w.session.interrupted.Load() {
+			break
+		}
+		wait := w.cfg.Commit.Interval - time.Since(t.began)
+		if n*4 < asked && t.inputs < loadedRecords {
+			wait = min(wait, w.pace.interval(w.cfg.Commit.MinInterval)-time.Since(t.ended))
+		}
+		if wait <= 0 {
+			break
+		}
+		asked = w.bound.records - t.inputs
+		var err error
+		if fetches, err = w.poll(ctx, asked, wait); err != nil {
+			return err
+		}
+		if fetches.NumRecords() == 0 {
+			break
+		}
+	}
+	return w.commit(ctx)
+}
+
+func (w *worker) begin() error {
+	t := w.txn
+	if err := w.session.Begin(); err != nil {
+		return &sessionError{"a transaction cannot begin", err}
+	}
+	t.now = w.clock()
+	t.began = time.Now()
+	t.inputs = 0
+	t.failure.reset()
+	return nil
+}
+
+// checkEvery is how many records are processed between looks at the transaction's size: each is bounded by itself.
+const checkEvery = 64
+
+// process runs all records of a poll.
+func (w *worker) process(ctx context.Context, fetches kgo.Fetches) error {
+	t := w.txn
+	since := 0
+	for f := range fetches {
+		for i := range fetches[f].Topics {
+			topic := &fetches[f].Topics[i]
+			for j := range topic.Partitions {
+				p := &topic.Partitions[j]
+				if len(p.Records) == 0 {
+					continue
+				}
+				r := w.runs[input{topic.Topic, p.Partition}]
+				if r == nil || r.state != running {
+					return &abortion{why: abortInterrupted, err: fmt.Errorf("records of %s/%d came without a task", topic.Topic, p.Partition)}
+				}
+				r.metrics.polled(p)
+				w.touch(r)
+				for _, rec := range p.Records {
+					if err := w.one(ctx, r, rec); err != nil {
+						return err
+					}
+					if since++; since >= checkEvery {
+						since = 0
+						if n := t.bytes(); n > w.cfg.Commit.MaxBytes && t.inputs > 1 {
+							return w.tooMuch(n)
+						}
+					}
+				}
+			}
+		}
+	}
+	if n := t.bytes(); n > w.cfg.Commit.MaxBytes && t.inputs > 1 {
+		return w.tooMuch(n)
+	}
+	return nil
+}
+
+// commitsBeforeRise keeps a batch size that was halved for its bytes for a while.
+const commitsBeforeRise = 16
+
+func (w *worker) tooMuch(n int) error {
+	polled := w.txn.inputs
+	return &abortion{why: abortTooMuch, err: fmt.Errorf("%d records put and emit %d bytes, more than %d", polled, n, w.cfg.Commit.MaxBytes),
+		action: func() error { w.bound.fell(polled, commitsBeforeRise); return nil }}
+}
+
+// touch makes a task part of the transaction.
+func (w *worker) touch(r *run) {
+	w.txn.current = r
+	if !r.touched {
+		r.touched = true
+		w.txn.touched = append(w.txn.touched, r)
+		r.task.Begin(w.txn.now.UnixMicro())
+	}
+}
+
+// one processes one record.
+func (w *worker) one(ctx context.Context, r *run, rec *kgo.Record) error {
+	r.fetched = append(r.fetched, rec)
+	in := processors.Record{
+		Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Time: rec.Timestamp.UnixMicro(),
+		Key: rec.Key, Value: rec.Value,
+	}
+	if len(rec.Headers) > 0 {
+		in.Headers = w.txn.headersOf(rec)
+	}
+	if len(w.rejects) > 0 {
+		if why := w.rejects[position{r.input, rec.Offset}]; why != nil {
+			r.task.Reject(&in, why)
+			r.metrics.reject(why.Cause)
+			return nil
+		}
+	}
+	if err := r.task.Process(&in); err != nil {
+		return w.stopped(ctx, r, err)
+	}
+	if why := r.task.Rejected(); why != nil {
+		r.metrics.reject(why.Cause)
+		w.log.Warn("record rejected", "topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset, "cause", why.Cause)
+	}
+	return nil
+}
+
+func (t *transaction) headersOf(rec *kgo.Record) []processors.Header {
+	from := len(t.headers)
+	for _, h := range rec.Headers {
+		t.headers = append(t.headers, processors.Header(h))
+	}
+	return t.headers[from:len(t.headers):len(t.headers)]
+}
+
+// stopped decides what an error of a task means for the transaction.
+func (w *worker) stopped(ctx context.Context, r *run, err error) error {
+	var (
+		schema   *task.UnknownSchemaError
+		panicked *task.PanicError
+		rejected *task.RejectedError
+		fatal    *processors.Fatal
+	)
+	switch {
+	case errors.As(err, &schema):
+		return &abortion{why: abortSchema, err: err, action: func() error {
+			w.session.client.PauseFetchPartitions(map[string][]int32{r.topic: {r.partition}})
+			r.state = learning
+			wake := w.session.wake.wake
+			w.learner.learn(w.life, schema.ID, func() { r.learned.Store(true); wake() })
+			return nil
+		}}
+	case errors.As(err, &panicked):
+		w.log.Error("the processor panicked", "input", r.input.String(), "panic", fmt.Sprint(panicked.Value), "stack", string(panicked.Stack))
+		if panicked.Tag == task.NoRecord {
+			return exit(StageFailed, err, "Report the stack to the stage's owner.", "stage %s panicked on a change of the tables", w.stage.Name)
+		}
+		at := position{r.input, r.fetched[panicked.Tag].Offset}
+		return &abortion{why: abortPanic, err: err, action: func() error {
+			w.rejects[at] = panicked.Rejection()
+			return w.panicked()
+		}}
+	case errors.As(err, &rejected):
+		if rejected.Tag == task.NoRecord {
+			return exit(StageFailed, err, "Report it to the stage's owner.", "stage %s failed on a change of the tables", w.stage.Name)
+		}
+		at := position{r.input, r.fetched[rejected.Tag].Offset}
+		return &abortion{why: abortRejected, err: err, action: func() error {
+			w.rejects[at] = rejected.Rejection
+			return nil
+		}}
+	case errors.As(err, &fatal):
+		return exit(StageFailed, fatal, "Correct what the stage names, then start again.", "stage %s cannot go on at %v", w.stage.Name, r.input)
+	}
+	return err
+}
+
+// panicked counts a panic, and stops the worker past a rate of them.
+func (w *worker) panicked() error {
+	now := time.Now()
+	for len(w.panics) > 0 && now.Sub(w.panics[0]) > time.Minute {
+		w.panics = w.panics[1:]
+	}
+	w.panics = append(w.panics, now)
+	if len(w.panics) > w.cfg.PanicsPerMinute {
+		return exit(PanicRate, nil, "Report the stacks of the dead letters to the stage's owner.",
+			"stage %s panicked at %d records in a minute", w.stage.Name, len(w.panics))
+	}
+	return nil
+}
+
+// abort ends the transaction for err, and acts on it. The batch is polled again from its start (I6).
+func (w *worker) abort(ctx context.Context, err error) error {
+	var a *abortion
+	if !errors.As(err, &a) {
+		return err // the session ends, and with it the transaction
+	}
+	endCtx, cancel := w.endContext(ctx)
+	defer cancel()
+	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
+		return &sessionError{"an abort failed", err}
+	}
+	w.log.Info("transaction aborted", "why", a.why, "error", a.err, "records", w.txn.inputs)
+	w.settle(false)
+	w.metrics.aborts.WithLabelValues(a.why).Inc()
+	if a.action != nil {
+		return a.action()
+	}
+	return nil
+}
+
+// commit ends the transaction, and merges what it put only when End says so (I1).
+func (w *worker) commit(ctx context.Context) error {
+	t := w.txn
+	for _, r := range t.touched {
+		t.current = r
+		if err := r.task.Flush(); err != nil {
+			return w.abort(ctx, w.stopped(ctx, r, err))
+		}
+	}
+	endCtx, cancel := w.endContext(ctx)
+	defer cancel()
+	// A failed produce does not fail End, so every promise is heard before it.
+	if err := w.session.client.Flush(endCtx); err != nil {
+		return &sessionError{"outputs cannot be flushed", err}
+	}
+	if f := t.failure.first(); f != nil {
+		return w.abort(ctx, w.refused(f))
+	}
+	committed, err := w.session.End(kgo.PreTxnCommitFnContext(endCtx, w.numberOffsets), kgo.TryCommit)
+	switch {
+	case err != nil:
+		return w.unknown(err)
+	case !committed:
+		return w.notCommitted(endCtx)
+	}
+	w.settle(true)
+	w.bound.held()
+	return nil
+}
+
+// unknown is an outcome that nothing may be assumed of (I4).
+func (w *worker) unknown(err error) error {
+	if x := asExit(err, "the commit of "+w.name); x != nil {
+		return x
+	}
+	what := "the outcome of a commit is unknown"
+	if producerLost(err) {
+		what = "the producer is fenced"
+	}
+	return &sessionError{what, err}
+}
+
+// notCommitted is (false, nil): the group's offsets tell whether the transaction was aborted (I4). It is one transaction,
+// so what holds for a partition that is still ours holds for those that are not.
+func (w *worker) notCommitted(ctx context.Context) error {
+	owned := w.session.client.CommittedOffsets()
+	var ask []input
+	for _, r := range w.txn.touched {
+		if _, ok := owned[r.topic][r.partition]; ok && w.session.grantOf(r.input).sequence == r.sequence {
+			ask = append(ask, r.input)
+		}
+	}
+	if len(ask) > 0 {
+		numbers, err := w.session.committedNumbers(ctx, ask)
+		if err != nil {
+			return &sessionError{"the outcome of a commit cannot be read", err}
+		}
+		for _, at := range ask {
+			if n, ok := numbers[at]; !ok || n != w.runs[at].number {
+				return &sessionError{what: fmt.Sprintf("the outcome of a commit is unknown: %v is at commit %d, not at %d as before", at, n, w.runs[at].number)}
+			}
+		}
+	}
+	w.log.Info("transaction aborted", "why", abortRefused, "records", w.txn.inputs)
+	w.metrics.aborts.WithLabelValues(abortRefused).Inc()
+	w.settle(false)
+	return nil
+}
+
+// numberOffsets gives every offset of a commit the number of its task's commit, and adds the present offset of tasks that
+// were touched without a record (I5).
+func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
+	seen := map[input]bool{}
+	for t := range req.Topics {
+		topic := &req.Topics[t]
+		for p := range topic.Partitions {
+			part := &topic.Partitions[p]
+			at := input{topic.Topic, part.Partition}
+			r := w.runs[at]
+			if r == nil || !r.touched {
+				return fmt.Errorf("offset %d of %v would be committed, but no record of it was processed", part.Offset, at)
+			}
+			part.Metadata = commitMetadata(r.number + 1)
+			seen[at] = true
+		}
+	}
+	for _, r := range w.txn.touched {
+		if seen[r.input] {
+			continue
+		}
+		topic := kmsg.NewTxnOffsetCommitRequestTopic()
+		topic.Topic = r.topic
+		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch = r.partition, r.done.Offset, r.done.Epoch
+		part.Metadata = commitMetadata(r.number + 1)
+		topic.Partitions = append(topic.Partitions, part)
+		req.Topics = append(req.Topics, topic)
+	}
+	return nil
+}
+
+// settle ends the transaction here, as the broker ended it there, and takes back what it used.
+func (w *worker) settle(committed bool) {
+	t := w.txn
+	now := time.Now()
+	for _, r := range t.touched {
+		if committed {
+			r.task.Commit()
+			r.number++
+			if n := len(r.fetched); n > 0 {
+				last := r.fetched[n-1]
+				r.done = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
+			}
+			keys, bytes := r.size()
+			r.metrics.committed(r, keys, bytes)
+		} else {
+			r.task.Abort()
+			r.metrics.aborted()
+		}
+		for _, rec := range r.fetched {
+			rec.Recycle()
+		}
+		clear(r.fetched)
+		r.fetched = r.fetched[:0]
+		r.touched = false
+	}
+	if committed {
+		for p := range w.rejects {
+			if r := w.runs[p.input]; r == nil || p.offset < r.done.Offset {
+				delete(w.rejects, p)
+			}
+		}
+		t.ended = now
+		w.pace.committed(w.index, now)
+		w.metrics.commitSeconds.Observe(now.Sub(t.began).Seconds())
+	}
+	t.touched = t.touched[:0]
+	t.current = nil
+	t.arena.Reset()
+	t.slab.reset()
+	clear(t.headers)
+	t.headers = t.headers[:0]
+}
+
+// refused decides what records that the broker did not take mean. One that will return is not sent again: the input that
+// made it is rejected, found by halving the batch where the broker refused more than one.
+func (w *worker) refused(f *failed) error {
+	if !returns(f.err) {
+		if errors.Is(f.err, kerr.UnknownTopicOrPartition) {
+			return exit(MissingTopic, f.err, "Create it: crossdock topology apply shows what is missing and does it with --yes.", "topic %s", f.record.Topic)
+		}
+		if x := asExit(f.err, "topic "+f.record.Topic); x != nil {
+			return x
+		}
+		return &abortion{why: abortProduce, err: f.err}
+	}
+	r, tag := w.txn.slab.cause(f.record)
+	polled := w.txn.inputs
+	if r == nil || tag == task.NoRecord {
+		return exit(ProduceRefused, f.err, "Raise the topic's max.message.bytes to what topology describe says.",
+			"topic %s does not take a record that a change of the tables made", f.record.Topic)
+	}
+	at := position{r.input, r.fetched[tag].Offset}
+	topic := f.record.Topic
+	if w.rejects[at] != nil && (f.count == 1 || polled == 1) {
+		return exit(ProduceRefused, f.err, "Raise the topic's max.message.bytes to what topology describe says.",
+			"topic %s does not take the dead letter of %v at offset %d", topic, at.input, at.offset)
+	}
+	return &abortion{why: abortProduce, err: fmt.Errorf("topic %s: %w", topic, f.err), action: func() error {
+		if f.count > 1 && polled > 1 {
+			w.bound.fell(polled, 0)
+			return nil
+		}
+		w.rejects[at] = processors.Rejectf(processors.TooLarge, "Split the record, or raise the topic's max.message.bytes.",
+			"the broker does not take what the record makes for topic %s: %v", topic, f.err)
+		return nil
+	}}
+}
+
+// A failure takes note of records that the broker did not take.
+type failure struct {
+	mu sync.Mutex
+	f  failed
+}
+
+type failed struct {
+	record *kgo.Record
+	err    error
+	count  int
+}
+
+func (f *failure) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.f = failed{}
+}
+
+// promise is called by the client for every record, from goroutines of its own.
+func (f *failure) promise(r *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.f.count++
+	if f.f.err == nil || returns(err) && !returns(f.f.err) {
+		f.f.record, f.f.err = r, err
+	}
+}
+
+// first is the failure that decides, nil if there is none.
+func (f *failure) first() *failed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.f.err == nil {
+		return nil
+	}
+	first := f.f
+	return &first
+}

@@ -1,0 +1,374 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/processors"
+	"crossdock/topology/runtime/store"
+	"crossdock/topology/runtime/task"
+	"crossdock/topology/topics"
+)
+
+// A worker is one goroutine with one client: it polls, begins, processes and ends, and nobody else does.
+type worker struct {
+	*Instance
+	name  string // group.instance.id and transactional.id
+	index int
+	log   *slog.Logger
+	pool  *fetchPool
+
+	session *session
+	runs    map[input]*run
+	txn     *transaction
+	bound   bound
+	rejects map[position]*processors.Rejection // records to reject when they come again
+	panics  []time.Time                        // of the last minute
+	fences  fences
+	ready   atomic.Bool
+}
+
+// A position is one input record.
+type position struct {
+	input
+	offset int64
+}
+
+// A run is a task of this worker, from a grant to its end.
+type run struct {
+	input
+	grant
+	task     *task.Task
+	state    runState
+	restores []*restore
+	learned  atomic.Bool // the schema id that it waits for has been asked for
+	metrics  *taskMetrics
+	alike    [topics.Count]bool // outputs with as many partitions as this input
+
+	fetched []*kgo.Record // inputs of the transaction, by tag
+	touched bool          // it is part of the transaction
+	done    kgo.EpochOffset
+
+	tablesSeen uint64 // generation of the tables that its processor has looked at to the end
+}
+
+type runState uint8
+
+const (
+	restoring runState = iota
+	running
+	learning // it met a schema id that is being asked for
+)
+
+func newWorker(i *Instance, index int) *worker {
+	name := fmt.Sprintf("%s/%s/%d", i.cfg.App, i.cfg.Instance, index)
+	w := &worker{
+		Instance: i, name: name, index: index, log: i.log.With("worker", index), pool: &fetchPool{},
+		bound: newBound(i.cfg.Commit.MaxRecords), rejects: map[position]*processors.Rejection{},
+		fences: fences{window: i.cfg.SessionTimeout},
+	}
+	return w
+}
+
+// run lives through sessions until ctx ends, which is no error, or an ExitError.
+func (w *worker) run(ctx context.Context) error {
+	again := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 10 * time.Second}
+	again.Reset()
+	for {
+		lived, err := w.live(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if e := w.fatal(err); e != nil {
+			return e
+		}
+		if lived {
+			again.Reset()
+		}
+		wait := again.NextBackOff()
+		w.metrics.sessions.Inc()
+		w.log.Warn("the session is made anew", "error", err, "backoff", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// fatal is err if it stops the instance, nil if a new session may help.
+func (w *worker) fatal(err error) *ExitError {
+	var x *ExitError
+	if errors.As(err, &x) {
+		return x
+	}
+	if fenced(err) {
+		if w.fences.isTaken(time.Now()) {
+			return exit(NameTaken, err, "Give each process of the application an instance name of its own.",
+				"another process is %s too", w.name)
+		}
+		return nil
+	}
+	return asExit(err, w.name)
+}
+
+// fences tells a member that lost its name to an old request of its own from one that shares it with another process.
+type fences struct {
+	window  time.Duration // an old request may come this long after a session was made
+	created time.Time
+	last    time.Time // when the name was lost before
+}
+
+// isTaken takes note that the name was lost.
+func (f *fences) isTaken(now time.Time) bool {
+	own := now.Sub(f.created) < f.window
+	again := !f.last.IsZero() && now.Sub(f.last) < 2*f.window
+	f.last = now
+	return !own || again
+}
+
+// live is one session. lived says that it got as far as processing.
+func (w *worker) live(ctx context.Context) (lived bool, err error) {
+	w.txn = newTransaction()
+	w.runs = map[input]*run{}
+	w.fences.created = time.Now()
+	w.session, err = newSession(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	if w.tables != nil {
+		defer w.tables.watch(w.session.wake.wake)()
+	}
+	defer func() {
+		w.ready.Store(false)
+		for _, r := range w.runs {
+			w.drop(r)
+		}
+		w.session.Close()
+	}()
+	for ctx.Err() == nil {
+		if err := w.turn(ctx); err != nil {
+			return lived, err
+		}
+		lived = lived || w.ready.Load()
+	}
+	return lived, nil
+}
+
+// idleWait bounds a wait for records: events end it early.
+const idleWait = time.Second
+
+// turn is one transaction, or a wait for records in vain.
+func (w *worker) turn(ctx context.Context) error {
+	if w.session.interrupted.Swap(false) {
+		// The session remembers the interruption until the next End, which it would abort.
+		endCtx, cancel := w.endContext(ctx)
+		_, err := w.session.End(endCtx, kgo.TryAbort)
+		cancel()
+		if err != nil {
+			return &sessionError{"an interruption cannot be acknowledged", err}
+		}
+	}
+	if err := w.reconcile(ctx); err != nil {
+		return err
+	}
+	more, err := w.lookAgain(ctx)
+	if err != nil {
+		return err
+	}
+	wait := idleWait
+	if more {
+		wait = 0
+	}
+	began := time.Now()
+	fetches, err := w.poll(ctx, w.bound.records, wait)
+	if err != nil {
+		return err
+	}
+	if fetches.NumRecords() == 0 {
+		if time.Since(began) >= caughtUpAfter {
+			for _, r := range w.runs {
+				if r.state == running {
+					r.metrics.caughtUp()
+				}
+			}
+		}
+		return nil
+	}
+	return w.transact(ctx, fetches)
+}
+
+// caughtUpAfter is how long nothing must have come before a task counts as caught up: its last offset is not the log's end
+// where the log ends with markers.
+const caughtUpAfter = 100 * time.Millisecond
+
+// poll returns at most n records, at once for a wait of 0. Errors are those that end the session.
+func (w *worker) poll(ctx context.Context, n int, wait time.Duration) (kgo.Fetches, error) {
+	var fetches kgo.Fetches
+	if wait <= 0 {
+		fetches = w.session.PollRecords(nil, n) //nolint:staticcheck // nil is franz-go's way to say: do not wait
+	} else {
+		waitCtx, release := w.session.wake.context(ctx, wait)
+		fetches = w.session.PollRecords(waitCtx, n)
+		release()
+	}
+	var err error
+	fetches.EachError(func(topic string, partition int32, e error) {
+		var lost *kgo.ErrGroupSession
+		switch {
+		case errors.Is(e, context.Canceled), errors.Is(e, context.DeadlineExceeded):
+		case errors.Is(e, kgo.ErrClientClosed):
+			err = &sessionError{"the client is closed", e}
+		case errors.As(e, &lost):
+			w.log.Warn("the group was left", "error", e)
+			if fenced(e) || asExit(e, w.name) != nil {
+				err = &sessionError{"the group was left", e}
+			}
+		default:
+			w.log.Warn("an input cannot be read", "topic", topic, "partition", partition, "error", e)
+			if x := asExit(e, fmt.Sprintf("input %s/%d", topic, partition)); x != nil {
+				err = x
+			}
+		}
+	})
+	return fetches, err
+}
+
+// reconcile makes the tasks those of the real assignment, whatever callbacks came or did not.
+func (w *worker) reconcile(ctx context.Context) error {
+	s := w.session
+	owned := s.client.CommittedOffsets()
+	for _, r := range w.runs {
+		if _, ok := owned[r.topic][r.partition]; !ok || s.grantOf(r.input).sequence != r.sequence {
+			w.drop(r)
+			delete(w.runs, r.input)
+			w.log.Info("task closed", "input", r.input.String())
+		}
+	}
+	ready := s.joined.Load()
+	for topic, parts := range owned {
+		for p := range parts {
+			at := input{topic, p}
+			r := w.runs[at]
+			if r == nil {
+				g := s.grantOf(at)
+				if g.sequence == 0 {
+					continue
+				}
+				r = w.open(at, g)
+				w.runs[at] = r
+			}
+			if err := w.advance(ctx, r); err != nil {
+				return err
+			}
+			ready = ready && r.state != restoring
+		}
+	}
+	w.ready.Store(ready)
+	return nil
+}
+
+// open makes a task and begins to restore its stores.
+func (w *worker) open(at input, g grant) *run {
+	r := &run{input: at, grant: g, metrics: w.metrics.task(at)}
+	stores := make([]*store.Partition, len(w.stage.Stores))
+	for i := range stores {
+		stores[i] = store.New()
+		r.restores = append(r.restores, w.restorer.restore(w.topics.changelogs[i], at.partition, stores[i], g.ends[i], w.session.wake.wake))
+	}
+	r.task = task.New(task.Config{
+		Stage: w.stage, Serde: w.serde, Stores: stores, Arena: w.txn.arena, Sink: w,
+		Limits: task.Limits{RecordBytes: w.cfg.Commit.MaxBytes}, Unlearnable: w.learner.unlearnable,
+	})
+	r.done = kgo.EpochOffset{Epoch: g.epoch, Offset: g.offset}
+	for _, out := range topics.All() {
+		r.alike[out.ID] = w.topics.alike(at.topic, out.ID)
+	}
+	w.log.Info("task opened", "input", at.String(), "offset", g.offset, "commit", g.number, "changelogs", fmt.Sprint(g.ends))
+	return r
+}
+
+// advance lets a task run that has what it waited for.
+func (w *worker) advance(_ context.Context, r *run) error {
+	switch r.state {
+	case running:
+		return nil
+	case restoring:
+		for _, j := range r.restores {
+			over, err := j.finished()
+			if err != nil {
+				return err
+			}
+			r.metrics.restore(j)
+			if !over {
+				return nil
+			}
+		}
+		if len(r.restores) > 0 {
+			keys, bytes := r.size()
+			w.log.Info("task restored", "input", r.input.String(), "keys", keys, "bytes", bytes, "took", time.Since(r.restores[0].began))
+			r.metrics.stateSize(keys, bytes)
+		}
+	case learning:
+		if !r.learned.Swap(false) {
+			return nil
+		}
+	}
+	r.state = running
+	w.session.client.ResumeFetchPartitions(map[string][]int32{r.topic: {r.partition}})
+	return nil
+}
+
+// size is the size of a task's stores. Only its owner may ask.
+func (r *run) size() (keys, bytes int) {
+	for _, s := range r.task.Stores() {
+		st := s.Stats()
+		keys += st.Keys
+		bytes += st.Bytes
+	}
+	return keys, bytes
+}
+
+// drop ends a task: its partition may have another owner by now, and its state is worth nothing.
+func (w *worker) drop(r *run) {
+	for _, j := range r.restores {
+		if over, _ := j.finished(); !over {
+			w.restorer.cancel(j)
+		}
+	}
+	for p := range w.rejects {
+		if p.input == r.input {
+			delete(w.rejects, p)
+		}
+	}
+	if _, owned := w.session.client.CommittedOffsets()[r.topic][r.partition]; !owned {
+		// Pauses outlive assignments.
+		w.session.client.ResumeFetchPartitions(map[string][]int32{r.topic: {r.partition}})
+	}
+	r.metrics.drop()
+}
+
+func (s *session) grantOf(at input) grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.grants[at]
+}
+
+// endContext bounds the end of a transaction, which the end of ctx must not cut short.
+func (w *worker) endContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), w.cfg.EndTimeout)
+}
+
+// producerLost says that the transactional id has another owner, or none that the broker knows.
+func producerLost(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
+		errors.Is(err, kerr.InvalidProducerIDMapping) || errors.Is(err, kerr.UnknownProducerID)
+}
