@@ -1,0 +1,81 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"crossdock/internal/embedded/artifact"
+	"crossdock/internal/testservices/kafka"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start is what testservices.StartKafka does; that package cannot be imported from here.
+func start(t *testing.T, ctx context.Context) *kafka.Broker {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a real Kafka is left out with -short")
+	}
+	b, err := kafka.Start(ctx, kafka.Options{Dir: t.TempDir(), Progress: func(s string) { t.Log(s) }})
+	var missing *artifact.Unavailable
+	if errors.As(err, &missing) && os.Getenv("CROSSDOCK_REQUIRE_SERVICES") != "1" {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Kill9(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func TestAcknowledgedRecordsSurviveKill9(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	b := start(t, ctx)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("scans"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, "scans"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "scans", Value: []byte("before")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+
+	addr, pid := b.Addr(), b.Pid()
+	if err := b.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	if b.Pid() != 0 {
+		t.Error("a killed broker has a process id")
+	}
+	if err := b.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if b.Addr() != addr || b.Pid() == pid {
+		t.Errorf("after the restart: %s (was %s), pid %d (was %d)", b.Addr(), addr, b.Pid(), pid)
+	}
+	got := cl.PollRecords(ctx, 1)
+	if err := got.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if rs := got.Records(); len(rs) != 1 || string(rs[0].Value) != "before" {
+		t.Errorf("records after kill -9: %v", rs)
+	}
+	if err := b.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
