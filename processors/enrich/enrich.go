@@ -101,7 +101,7 @@ func (r *Resolver) Resume(ctx processors.Context, p *event.ParkedEvent, e event.
 }
 
 // wait fills a parked event with what it waits for and the event as it is by now.
-func (r *Resolver) wait(ctx processors.Context, p *event.ParkedEvent, e event.Record, ref Reference) {
+func (r *Resolver) wait(ctx processors.Context, p *event.ParkedEvent, e event.Record, ref masterdata.Reference) {
 	if h := headerOf(e); h != nil {
 		p.EventID = h.EventID
 		if rec := ctx.Record(); !h.RawRef.Valid && p.Hops == 0 && rec != nil {

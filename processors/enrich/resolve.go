@@ -40,28 +40,12 @@ const (
 	Rejected                // it is broken; the bytes become a dead letter
 )
 
-// A Reference is a piece of master data that an event needs.
-type Reference struct {
-	Kind   event.MissingKind
-	System string // whose code it is
-	Code   string
-	SKU    string // for a unit: the item's
-}
-
-// AppendKey appends the key under which events wait for the reference. Units belong to an item, whoever asks.
-func (r Reference) AppendKey(b []byte) []byte {
-	if r.Kind == event.MissingKindUnit {
-		return topics.Key(b, r.Kind.String(), r.SKU, r.Code)
-	}
-	return topics.Key(b, r.Kind.String(), r.System, r.Code)
-}
-
 // An Outcome is what Resolve found. It belongs to the Resolver, and is good until its next Resolve.
 type Outcome struct {
 	Verdict   Verdict
 	To        topics.ID                 // Resolved: the inbox
 	Key       []byte                    // Resolved: its key
-	Missing   Reference                 // Missing
+	Missing   masterdata.Reference      // Missing
 	Exception *event.LogisticsException // Held: instead of the event; Resolved: beside it, or nil
 	Rejection *processors.Rejection     // Rejected
 }
@@ -151,34 +135,13 @@ func (r *Resolver) Resolve(e event.Record, done Progress) *Outcome {
 	return &r.out
 }
 
-// Known says whether master data has something to say about a reference: what waits for it can go on.
-func (r *Resolver) Known(kind event.MissingKind, system, code, sku string) bool {
-	switch kind {
-	case event.MissingKindSite:
-		_, f := r.tables.Site(system, code)
-		return f != masterdata.Unknown
-	case event.MissingKindUnit:
-		item, ok := r.tables.ItemBySKU(sku)
-		if !ok {
-			return false
-		}
-		_, ok = item.Unit(code)
-		return ok
-	default:
-		return r.tables.Item(system, code).Finding != masterdata.Unknown
-	}
-}
-
-// Generation rises with every change of the tables.
-func (r *Resolver) Generation() uint64 { return r.tables.Generation() }
-
 func (r *Resolver) resolved(to topics.ID, parts ...string) {
 	r.key = topics.Key(r.key[:0], parts...)
 	r.out.Verdict, r.out.To, r.out.Key = Resolved, to, r.key
 }
 
 func (r *Resolver) missing(kind event.MissingKind, system, code, sku string) {
-	r.out.Verdict, r.out.Missing = Missing, Reference{kind, system, code, sku}
+	r.out.Verdict, r.out.Missing = Missing, masterdata.Reference{Kind: kind, System: system, Code: code, SKU: sku}
 }
 
 func (r *Resolver) reject(cause processors.Cause, remedy, format string, args ...any) {

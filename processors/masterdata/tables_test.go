@@ -280,7 +280,9 @@ func search(list map[string]*event.ItemMaster, system, code string) (masterdata.
 		}
 		return sum%10 == 0
 	}
-	same := func(g event.Optional[string]) bool { return g.Valid && valid(g.Value) && valid(code) && trim(g.Value) == trim(code) }
+	same := func(g event.Optional[string]) bool {
+		return g.Valid && valid(g.Value) && valid(code) && trim(g.Value) == trim(code)
+	}
 	ranks := []func(e *event.ItemMaster) (bool, []string){
 		func(e *event.ItemMaster) (bool, []string) {
 			ok := e.SKU == code
