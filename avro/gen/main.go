@@ -2,6 +2,7 @@
 //
 //	go run ./avro/gen          writes avro/event/*_gen.go and removes those whose schema is gone
 //	go run ./avro/gen -check   writes nothing, and fails where a file is not what it would write
+//	go run ./avro/gen -release keeps the current schemas in avro/schemas/released, which later ones must be able to read
 //
 // It runs in the root of the module. The primitives that the generated code calls are in avro/event/read.go and write.go.
 package main
@@ -14,16 +15,32 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"crossdock/avro/govern"
 )
 
 func main() {
 	check := flag.Bool("check", false, "compare, write nothing")
-	dir := flag.String("dir", filepath.Join("avro", "event"), "folder of the generated files")
+	release := flag.Bool("release", false, "release the current schemas instead of generating")
 	flag.Parse()
-	if err := run(*dir, *check); err != nil {
+	var err error
+	if *release {
+		err = runRelease()
+	} else {
+		err = run(filepath.Join("avro", "event"), *check)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
+}
+
+func runRelease() error {
+	written, err := govern.Release(filepath.Join("avro", "schemas"))
+	for _, path := range written {
+		fmt.Println(path)
+	}
+	return err
 }
 
 func run(dir string, check bool) error {

@@ -10,7 +10,11 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +23,9 @@ const Namespace = "crossdock.v1"
 
 //go:embed *.avsc
 var sources embed.FS
+
+//go:embed released
+var released embed.FS
 
 // Events returns the names of the records that travel on topics, by the order of their event.Kind. The others are parts
 // of these.
@@ -86,6 +93,48 @@ func FullOf(name string, source func(name string) ([]byte, error)) (string, erro
 		return "", fmt.Errorf("schemas: %s.avsc or a type that it refers to is not JSON: %w", name, err)
 	}
 	return compact.String(), nil
+}
+
+// Indented is Full for people: one attribute a line.
+func Indented(name string) (string, error) {
+	text, err := Full(name)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, []byte(text), "", "  "); err != nil {
+		return "", err
+	}
+	out.WriteByte('\n')
+	return out.String(), nil
+}
+
+// A Release is a schema as it once left the house: records written with it lie on topics, so every later one must be able
+// to read them.
+type Release struct {
+	Version int // from 1
+	Text    string
+}
+
+// Released returns the releases of an event, oldest first. They lie in released/NAME/VERSION.avsc, stand alone, and are
+// never changed; the last one may be behind the current schema.
+func Released(name string) ([]Release, error) {
+	var releases []Release
+	for version := 1; ; version++ {
+		text, err := released.ReadFile(ReleasePath(name, version))
+		if errors.Is(err, fs.ErrNotExist) {
+			return releases, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		releases = append(releases, Release{version, string(text)})
+	}
+}
+
+// ReleasePath is the file of a release within this folder.
+func ReleasePath(name string, version int) string {
+	return path.Join("released", name, strconv.Itoa(version)+".avsc")
 }
 
 // An inliner copies JSON texts and replaces the first string that is a type's full name by the type's definition. No

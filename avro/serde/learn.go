@@ -70,7 +70,7 @@ func (s *Serde) remember(err *UnknownSchemaError) {
 // fetch asks the registry and compiles what it says. mu is held.
 func (s *Serde) fetch(ctx context.Context, id int) (schema, error) {
 	text, err := s.client.SchemaByID(ctx, id)
-	if isNotFound(err) {
+	if IsNotFound(err) {
 		return schema{}, &UnknownSchemaError{ID: id, Reason: "the registry does not have it", Err: err}
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Serde) compile(ctx context.Context, id int, text sr.Schema) (*avro.Sche
 				return nil, &UnknownSchemaError{ID: id, Reason: fmt.Sprintf("it refers to more than %d schemas", maxReferences)}
 			}
 			referred, err := s.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
-			if isNotFound(err) {
+			if IsNotFound(err) {
 				return nil, &UnknownSchemaError{ID: id, Reason: fmt.Sprintf("the registry does not have subject %s version %d, which it refers to",
 					ref.Subject, ref.Version), Err: err}
 			}
@@ -144,8 +144,8 @@ func (s *Serde) compile(ctx context.Context, id int, text sr.Schema) (*avro.Sche
 	return parse(text)
 }
 
-// isNotFound tells whether the registry answered that there is no such thing.
-func isNotFound(err error) bool {
+// IsNotFound tells whether an error is a registry that answered that there is no such thing.
+func IsNotFound(err error) bool {
 	var e *sr.ResponseError
 	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound
 }

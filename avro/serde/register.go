@@ -58,7 +58,7 @@ func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde
 func register(ctx context.Context, client *sr.Client, subject, text string) (int, error) {
 	want := sr.Schema{Schema: text, Type: sr.TypeAvro}
 	have, err := client.LookupSchema(ctx, subject, want)
-	isNew := isNotFound(err)
+	isNew := IsNotFound(err)
 	if err != nil && !isNew {
 		return 0, fmt.Errorf("serde: looking up the schema of subject %s: %w", subject, err)
 	}
@@ -88,14 +88,14 @@ func register(ctx context.Context, client *sr.Client, subject, text string) (int
 // Confluent's may by default take any schema, and may have no settings for a subject that is empty: then it returns false.
 func govern(ctx context.Context, client *sr.Client, subject string) (bool, error) {
 	have := client.Compatibility(sr.WithParams(ctx, sr.DefaultToGlobal), subject)[0]
-	if have.Err != nil && !isNotFound(have.Err) {
+	if have.Err != nil && !IsNotFound(have.Err) {
 		return false, fmt.Errorf("serde: reading the compatibility of subject %s: %w", subject, have.Err)
 	}
 	if have.Err == nil && (have.Level == sr.CompatBackwardTransitive || have.Level == sr.CompatFullTransitive) {
 		return true, nil
 	}
 	set := client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatBackwardTransitive}, subject)[0]
-	if isNotFound(set.Err) {
+	if IsNotFound(set.Err) {
 		return false, nil
 	}
 	if set.Err != nil {
