@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Result is what a benchmark measured, as it is written to bench/results.
+type Result struct {
+	Benchmark string    `json:"benchmark"`
+	Time      time.Time `json:"time"`
+	Machine   Machine   `json:"machine"`
+	Versions  Versions  `json:"versions"`
+	Workload  Workload  `json:"workload"`
+	Runs      []Run     `json:"runs"`
+}
+
+// Machine is where it ran.
+type Machine struct {
+	CPU         string `json:"cpu"`
+	Cores       int    `json:"cores"`
+	MemoryBytes int64  `json:"memory_bytes"`
+	System      string `json:"system"`
+}
+
+// Versions are those of what ran.
+type Versions struct {
+	Revision string `json:"revision"` // of the source; "+" where it was changed since
+	Go       string `json:"go"`
+	Broker   string `json:"broker"`
+	Client   string `json:"client"` // of franz-go
+}
+
+// Workload is what was sent.
+type Workload struct {
+	Records    int64  `json:"records"`
+	Seed       uint64 `json:"seed"`
+	Partitions int32  `json:"partitions"`
+	Ledger     bool   `json:"ledger"`
+}
+
+// A Run is one drain of the backlog, and its limit.
+type Run struct {
+	Number            int     `json:"number"`
+	LoadAverageBefore float64 `json:"load_average_before"`
+	Fill              Measure `json:"fill"`
+	Limit             Measure `json:"limit"`
+	Stage             Measure `json:"stage"`
+	Keys              int     `json:"keys"`
+	Duplicates        int64   `json:"duplicates"`
+	Balances          int64   `json:"balances"` // records on the balances topic
+	DeadLetters       int64   `json:"dead_letters"`
+	Partitions        []int64 `json:"partition_records"`
+	Verified          bool    `json:"verified"`
+	Verdict           string  `json:"verdict"`
+	VerifySeconds     float64 `json:"verify_seconds"`
+}
+
+// A Measure is what one phase cost. What the system does not tell is 0 and left out.
+type Measure struct {
+	Records                     int64   `json:"records"`
+	RecordsPerSecond            float64 `json:"records_per_second"` // from the first commit seen to the last
+	WallSeconds                 float64 `json:"wall_seconds"`       // its start included
+	FirstCommitSeconds          float64 `json:"first_commit_seconds,omitempty"`
+	CPUSecondsPerMillion        float64 `json:"cpu_seconds_per_million,omitempty"` // of the whole process, its start included
+	BrokerCPUSecondsPerMillion  float64 `json:"broker_cpu_seconds_per_million,omitempty"`
+	MachineCPUSecondsPerMillion float64 `json:"machine_cpu_seconds_per_million,omitempty"` // of all processes together
+	PeakBytes                   int64   `json:"peak_bytes,omitempty"`                      // resident
+	BytesPerRecord              float64 `json:"bytes_per_record,omitempty"`
+	Commits                     int64   `json:"commits,omitempty"`
+}
+
+func newResult(name string, o Options) Result {
+	r := Result{
+		Benchmark: name, Time: time.Now().UTC().Truncate(time.Second),
+		Machine:  Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH},
+		Versions: Versions{Go: runtime.Version()},
+		Workload: Workload{o.Records, o.Seed, o.Partitions, o.Ledger},
+	}
+	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+		r.Machine.MemoryBytes = kib(string(text), "MemTotal:")
+	}
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		r.Machine.System += " " + strings.TrimSpace(string(release))
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return r
+	}
+	modified := false
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			r.Versions.Revision = s.Value
+		case "vcs.modified":
+			modified = s.Value == "true"
+		}
+	}
+	if modified {
+		r.Versions.Revision += "+"
+	}
+	for _, d := range info.Deps {
+		if d.Path == "github.com/twmb/franz-go" {
+			r.Versions.Client = "franz-go " + d.Version
+		}
+	}
+	return r
+}
+
+func cpuModel() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// Write writes the result as JSON to a file of its own in dir, which is created where it is missing: BENCHMARK-TIME.json.
+// A file is there whole or not at all.
+func (r *Result) Write(dir string) (path string, err error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("bench: make the folder for results: %w", err)
+	}
+	path = filepath.Join(dir, fmt.Sprintf("%s-%s.json", r.Benchmark, r.Time.Format("20060102T150405Z")))
+	f, err := os.CreateTemp(dir, ".result-*")
+	if err != nil {
+		return "", fmt.Errorf("bench: write the result: %w", err)
+	}
+	_, err = f.Write(append(text, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("bench: write the result %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+	}
+	return path, nil
+}
+
+// A Spread sums up one figure of several runs.
+type Spread struct{ Median, Min, Max float64 }
+
+// Spread is that of a figure over the runs.
+func (r *Result) Spread(figure func(*Run) float64) Spread {
+	if len(r.Runs) == 0 {
+		return Spread{}
+	}
+	values := make([]float64, len(r.Runs))
+	for i := range r.Runs {
+		values[i] = figure(&r.Runs[i])
+	}
+	slices.Sort(values)
+	n := len(values)
+	return Spread{Median: (values[(n-1)/2] + values[n/2]) / 2, Min: values[0], Max: values[n-1]}
+}
+
+// OK says whether there was a run and every run was verified.
+func (r *Result) OK() bool {
+	for i := range r.Runs {
+		if !r.Runs[i].Verified {
+			return false
+		}
+	}
+	return len(r.Runs) > 0
+}
