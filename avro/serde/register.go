@@ -26,6 +26,7 @@ func (c Carried) Subject() string { return c.Topic + "-" + schemas.FullName(c.Re
 func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde, error) {
 	s := newSerde(client)
 	var found []schema
+	s.registered = make([]Registered, 0, len(carried))
 	for _, c := range carried {
 		kind, ok := event.ParseKind(c.Record)
 		if !ok {
@@ -35,10 +36,11 @@ func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde
 		if err != nil {
 			return nil, err
 		}
-		id, err := register(ctx, client, c.Subject(), text)
+		id, isNew, err := register(ctx, client, c.Subject(), text)
 		if err != nil {
 			return nil, err
 		}
+		s.registered = append(s.registered, Registered{Carried: c, ID: id, New: isNew})
 		if s.ids[kind] == 0 { // a registry may give the same text another id under another subject: both are read
 			s.ids[kind] = id
 		}
@@ -53,35 +55,45 @@ func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde
 	return s, nil
 }
 
-// register returns the id of a schema under a subject. What is there already is not written again, so that a process
+// Registered is what Register found or did for one pair.
+type Registered struct {
+	Carried
+	ID  int  // of the schema
+	New bool // whether it was registered now
+}
+
+// Registered tells what Register found and did, in the order of the pairs.
+func (s *Serde) Registered() []Registered { return s.registered }
+
+// register returns the id of a schema under a subject, and whether it is new there. What is there already is not written again, so that a process
 // that may only read the registry can start once somebody has registered the schemas.
-func register(ctx context.Context, client *sr.Client, subject, text string) (int, error) {
+func register(ctx context.Context, client *sr.Client, subject, text string) (id int, isNew bool, err error) {
 	want := sr.Schema{Schema: text, Type: sr.TypeAvro}
 	have, err := client.LookupSchema(ctx, subject, want)
-	isNew := IsNotFound(err)
+	isNew = IsNotFound(err)
 	if err != nil && !isNew {
-		return 0, fmt.Errorf("serde: looking up the schema of subject %s: %w", subject, err)
+		return 0, false, fmt.Errorf("serde: looking up the schema of subject %s: %w", subject, err)
 	}
 	governed, err := govern(ctx, client, subject)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if !isNew {
-		return have.ID, nil
+		return have.ID, false, nil
 	}
-	id, err := client.RegisterSchema(ctx, subject, want, -1, -1)
+	id, err = client.RegisterSchema(ctx, subject, want, -1, -1)
 	if err != nil {
-		return 0, fmt.Errorf("serde: registering the schema of subject %s: %w; where it is incompatible, `crossdock schema check` names the field and the remedy", subject, err)
+		return 0, false, fmt.Errorf("serde: registering the schema of subject %s: %w; where it is incompatible, `crossdock schema check` names the field and the remedy", subject, err)
 	}
 	if !governed {
 		if governed, err = govern(ctx, client, subject); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if !governed {
-			return 0, fmt.Errorf("serde: the registry does not find subject %s, in which it has just registered schema id %d", subject, id)
+			return 0, false, fmt.Errorf("serde: the registry does not find subject %s, in which it has just registered schema id %d", subject, id)
 		}
 	}
-	return id, nil
+	return id, true, nil
 }
 
 // govern makes sure that the subject only takes schemas that can read everything written before. A registry that is not

@@ -26,6 +26,8 @@ type Serde struct {
 	ids   [256]int // by kind: the id that the current schema is written with
 	known atomic.Pointer[table]
 
+	registered []Registered
+
 	client *sr.Client       // nil: there is no registry to ask
 	now    func() time.Time // for how long an id stays unknown
 
