@@ -137,17 +137,22 @@ func (i *Instance) Ready() bool {
 	return true
 }
 
+// topicGrace is how long a topic may be missing at start: one that was just created reaches the brokers one by one.
+const topicGrace = 3 * time.Second
+
 // checkTopics waits for the brokers, and says which topic is missing.
 func (i *Instance) checkTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance), kgo.WithLogger(clientLog{i.log}))...)
+	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
+		kgo.MetadataMinAge(i.cfg.MetadataMinAge), kgo.WithLogger(clientLog{i.log}))...)
 	if err != nil {
 		return exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", i.cfg.App)
 	}
 	defer client.Close()
+	began := time.Now()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := i.topics.check(ctx, client, &i.stage)
 		var x *ExitError
-		if err == nil || errors.As(err, &x) || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || errors.As(err, &x) && (x.Reason != MissingTopic || time.Since(began) > topicGrace) {
 			return err
 		}
 		i.log.Warn("the brokers cannot be asked for topics just now", "error", err, "backoff", wait)

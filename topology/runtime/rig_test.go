@@ -478,3 +478,5 @@ func fake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	t.Cleanup(c.Close)
 	return c
 }
+
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
