@@ -161,7 +161,7 @@ func (b *benchmark) step(ctx context.Context, phase Phase, f func(context.Contex
 
 func (b *benchmark) run(ctx context.Context, number int) (err error) {
 	b.number = number
-	prefix := fmt.Sprintf("%s%d.", b.options.Prefix, number)
+	prefix := fmt.Sprintf("%s%d-", b.options.Prefix, number)
 	b.env = Env{Naming: topics.Naming{Prefix: prefix}, App: prefix + "inventory", Run: number}
 	r := Run{Number: number, LoadAverageBefore: loadAverage()}
 	names, err := b.createTopics(ctx)

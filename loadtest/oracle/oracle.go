@@ -7,8 +7,9 @@
 //     other way; a missing place is the world outside. Order does not matter.
 //   - What moves nothing, or from outside to outside, is not counted.
 //   - The version of a balance is the number of movements counted, its as-of time the latest event time among them.
-//   - Before enrichment an item, a site and a unit are what the master data says. What it does not know, or converts with
-//     a remainder, never reaches a balance.
+//   - Before enrichment an item, a site and a unit are what the master data says, and a place that the source leaves out
+//     is the usual one of the movement's type. What master data does not know, what converts with a remainder, what lacks
+//     its lot and what another system owns never reaches a balance.
 //
 // The package knows no broker and no database: whoever reads them hands it records. Memory is bounded by Options.MaxKeys:
 // 160 bytes a key and 24 bytes a movement. One goroutine uses an Oracle; its checks may run one after the other.
@@ -102,7 +103,7 @@ func New(o Options) *Oracle {
 // Expect tells the oracle of a movement that was sent as the inventory stage's inbox carries it: canonical, qty_delta in
 // the base unit. m is not kept. The error is ErrTooManyKeys.
 func (o *Oracle) Expect(m *event.InventoryMovement) (Fate, error) {
-	return o.expect(m, m.SKU, m.Header.Site, m.QtyDelta)
+	return o.expect(m, resolved{m.SKU, m.Header.Site, bucketOf(m.From), bucketOf(m.To), m.QtyDelta})
 }
 
 // Received tells the oracle of a movement that was sent before enrichment: item, site and unit as the source names them.
@@ -115,7 +116,7 @@ func (o *Oracle) Received(m *event.InventoryMovement) (Fate, error) {
 	if err != nil {
 		return o.refuse(err.Error()), nil
 	}
-	return o.expect(m, meant.sku, meant.site, meant.qty)
+	return o.expect(m, meant)
 }
 
 func (o *Oracle) refuse(reason string) Fate {
@@ -128,8 +129,8 @@ func (o *Oracle) count(f Fate) Fate {
 	return f
 }
 
-func (o *Oracle) expect(m *event.InventoryMovement, sku, site string, qty event.Quantity) (Fate, error) {
-	from, to := bucketOf(m.From), bucketOf(m.To)
+func (o *Oracle) expect(m *event.InventoryMovement, r resolved) (Fate, error) {
+	from, to, qty := r.from, r.to, r.qty
 	if m.Type == event.MovementTypeReversal {
 		from, to = to, from
 	}
@@ -144,7 +145,7 @@ func (o *Oracle) expect(m *event.InventoryMovement, sku, site string, qty event.
 	case from == event.BucketExternal && to == event.BucketExternal:
 		return o.refuse("from outside to outside"), nil
 	}
-	o.key = topics.Key(o.key[:0], sku, site)
+	o.key = topics.Key(o.key[:0], r.sku, r.site)
 	keyHash := xxhash.Sum64(o.key)
 	happening := happeningOf(keyHash, m.Header.DedupeKey)
 	if _, added := o.happened.add(happening); !added {
