@@ -115,10 +115,11 @@ func (s *session) emitChunk(chunk pointer, emit func([]byte) error) (more bool, 
 	return true, emit(b)
 }
 
-// insertion is an INSERT whose rows arrive in pieces. It ends by commit, cancel or a failed Write.
+// insertion is an INSERT whose rows arrive in pieces. It ends by commit, cancel or, after a failed Write, release.
 type insertion struct {
-	lib    *library
-	handle pointer
+	session *session
+	lib     *library
+	handle  pointer
 }
 
 func (s *session) insert(q, format string) (*insertion, error) {
@@ -126,11 +127,12 @@ func (s *session) insert(q, format string) (*insertion, error) {
 	if h == nil {
 		return nil, errNoResult
 	}
+	i := &insertion{s, s.lib, h}
 	if e := s.lib.streamInsertError(h); e != nil {
-		defer s.lib.destroyInsertStream(h)
+		defer i.release()
 		return nil, errors.New(text(e))
 	}
-	return &insertion{s.lib, h}, nil
+	return i, nil
 }
 
 // Write appends rows in the statement's format.
@@ -148,25 +150,34 @@ func (i *insertion) Write(p []byte) (int, error) {
 
 // commit ends the rows and returns how many were written.
 func (i *insertion) commit() (rows uint64, err error) {
-	defer i.lib.destroyInsertStream(i.handle)
 	r := i.lib.streamDone(i.handle)
-	if r != nil {
-		defer i.lib.destroyQueryResult(r)
+	err = i.lib.failure(r)
+	if err == nil {
+		rows = i.lib.resultRowsWritten(r)
 	}
-	if err := i.lib.failure(r); err != nil {
+	if r != nil {
+		i.lib.destroyQueryResult(r)
+	}
+	if err != nil {
+		i.release()
 		return 0, err
 	}
-	return i.lib.resultRowsWritten(r), nil
+	i.lib.destroyInsertStream(i.handle)
+	return rows, nil
 }
 
 // cancel ends the INSERT; nothing of its open block is written.
 func (i *insertion) cancel() {
 	i.lib.streamCancelInsert(i.handle)
-	i.lib.destroyInsertStream(i.handle)
+	i.release()
 }
 
-// release frees an insertion whose Write failed.
-func (i *insertion) release() { i.lib.destroyInsertStream(i.handle) }
+// release frees an insertion that failed. A session whose INSERT has failed holds the table until its next statement, and
+// a DROP of the table waits for that; so there is one at once.
+func (i *insertion) release() {
+	i.lib.destroyInsertStream(i.handle)
+	_, _ = i.session.query("SELECT 1", "Null") // it cannot fail, and nobody is waiting to hear of it
+}
 
 // setting is a name and its value, of a setting or of a query parameter.
 type setting struct{ name, value string }
