@@ -29,7 +29,6 @@ func (b *benchmark) limit(ctx context.Context) (Measure, error) {
 		kgo.ConsumeTopics(b.env.Naming.Topic(topics.InventoryInbox)),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.TransactionTimeout(10*time.Second),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression()),

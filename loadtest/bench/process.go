@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -37,13 +38,14 @@ func (b *benchmark) drain(ctx context.Context) (m Measure, err error) {
 	}
 	w := b.watch(map[string]int{stage: cmd.Process.Pid})
 	w.sinceStart(stage)
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	gone := false
+	left := make(chan struct{})
+	var how error // once left is closed
+	go func() {
+		how = cmd.Wait()
+		close(left)
+	}()
 	defer func() {
-		if !gone {
-			err = errors.Join(err, stop(cmd, exited))
-		}
+		err = errors.Join(err, stop(cmd, left))
 		if err != nil {
 			err = fmt.Errorf("%w\nthe stage's last output:\n%s", err, output.String())
 		}
@@ -56,9 +58,11 @@ func (b *benchmark) drain(ctx context.Context) (m Measure, err error) {
 		case <-ctx.Done():
 			done, _ := b.committedBy(context.WithoutCancel(ctx), b.env.App)
 			return m, fmt.Errorf("%d of %d committed: %w", done, b.options.Records, context.Cause(ctx))
-		case err := <-exited:
-			gone = true
-			return m, fmt.Errorf("the stage left before it was done: %w", exit(err))
+		case <-left:
+			if how == nil {
+				how = errors.New("exit status 0")
+			}
+			return m, fmt.Errorf("the stage left before it was done: %w", how)
 		case <-poll.C:
 		}
 		done, err := b.committedBy(ctx, b.env.App)
@@ -97,30 +101,25 @@ func (b *benchmark) committedBy(ctx context.Context, group string) (int64, error
 	return sum, nil
 }
 
-// stop ends a stage as an orchestrator does: SIGTERM, and SIGKILL where that is not enough.
-func stop(cmd *exec.Cmd, exited <-chan error) error {
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop the stage: %w", errors.Join(err, exit(<-exited)))
+// stop ends a stage as an orchestrator does: SIGTERM, and SIGKILL where that is not enough. It returns once the process
+// has left, how no longer matters: what counts is committed.
+func stop(cmd *exec.Cmd, left <-chan struct{}) error {
+	if err := cmd.Process.Signal(syscall.SIGTERM); errors.Is(err, os.ErrProcessDone) {
+		<-left
+		return nil
 	}
 	timer := time.NewTimer(stopWithin)
 	defer timer.Stop()
 	select {
-	case <-exited: // how it left no longer matters: all it did is committed
+	case <-left:
 		return nil
 	case <-timer.C:
 	}
 	err := fmt.Errorf("the stage did not leave within %v of SIGTERM, and was killed", stopWithin)
-	if kill := cmd.Process.Kill(); kill != nil {
-		err = errors.Join(err, kill)
+	if kill := cmd.Process.Kill(); kill != nil && !errors.Is(kill, os.ErrProcessDone) {
+		return errors.Join(err, kill)
 	}
-	<-exited
-	return err
-}
-
-func exit(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
+	<-left
 	return err
 }
 

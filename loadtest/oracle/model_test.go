@@ -138,7 +138,8 @@ func run(sent []*event.InventoryMovement) honest {
 	for _, m := range sent {
 		id := m.SKU + "|" + m.Header.Site + "|" + m.Header.DedupeKey
 		from, to, qty := bucketOf(m.From), bucketOf(m.To), m.QtyDelta
-		if happened[id] || qty == 0 || from == to && from == event.BucketExternal {
+		outside := from == event.BucketExternal && to == event.BucketExternal
+		if happened[id] || qty == 0 || outside {
 			continue
 		}
 		happened[id] = true

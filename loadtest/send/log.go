@@ -147,14 +147,13 @@ func (l *Log) Resolve(ctx context.Context) error {
 		return err
 	}
 	return committed.Read(ctx, l.kafka, l.Topic, func(r *kgo.Record) error {
-		_, payload, err := wire.Split(r.Value)
-		if err != nil {
-			return nil // not ours
+		id, ok := "", false
+		if _, payload, err := wire.Split(r.Value); err == nil {
+			id, ok = event.PeekEventID(payload)
 		}
-		id, ok := event.PeekEventID(payload)
 		c := open[id]
 		switch {
-		case !ok || c == nil:
+		case !ok || c == nil: // not ours
 		case c.acked > 0:
 			c.acked--
 		case len(c.unknown) > 0:
