@@ -29,6 +29,7 @@ func refuseOffsets(c *kfake.Cluster, n int) *kfake.FaultHandle {
 func TestI1FiftyAbortedTransactionsLeaveNothing(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 4)
+	r.workers = 2
 	r.send(1000, 20)
 	faults := refuseOffsets(c, 50)
 	p := r.start(r.config("a"))
@@ -170,6 +171,7 @@ func applyThen(t *testing.T, c *kfake.Cluster, n int, answer func(*kmsg.EndTxnRe
 func TestI4CommitThatIsReportedAsNoneIsFoundOut(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 4)
+	r.workers = 2
 	applied := applyThen(t, c, 3, func(req *kmsg.EndTxnRequest) (kmsg.Response, error) {
 		resp := req.ResponseKind().(*kmsg.EndTxnResponse)
 		resp.ErrorCode = kerr.UnknownServerError.Code
@@ -190,6 +192,7 @@ func TestI4CommitThatIsReportedAsNoneIsFoundOut(t *testing.T) {
 func TestI4LostAnswerOfACommitIsNotAssumed(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 4)
+	r.workers = 2
 	applied := applyThen(t, c, 3, func(*kmsg.EndTxnRequest) (kmsg.Response, error) { return nil, errors.New("the connection is lost") })
 	r.send(3000, 50)
 	p := r.start(r.config("a"))
@@ -203,6 +206,7 @@ func TestI4LostAnswerOfACommitIsNotAssumed(t *testing.T) {
 func TestI4FencedProducerAloneIsMadeAnew(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 4)
+	r.workers = 2
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, TopLevel: true, Count: 2})
 	r.send(3000, 50)
 	p := r.start(r.config("a"))
@@ -363,6 +367,7 @@ func TestI5ChangeOfTheTablesCommitsThePresentOffsetAgain(t *testing.T) {
 func TestI6OrderOfAKeyOutlivesRebalances(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 8)
+	r.workers = 2
 	ctx, stop := context.WithCancel(t.Context())
 	var feeding sync.WaitGroup
 	feeding.Go(func() {

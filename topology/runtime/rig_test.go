@@ -119,8 +119,10 @@ type rig struct {
 	app     string
 	stage   topology.Stage
 	parts   int32
+	workers int
 	sent    []sent
 	next    int
+	count   atomic.Int64 // of sent, for others than who sends
 }
 
 // sent is one movement given to the application.
@@ -135,7 +137,7 @@ var rigs atomic.Int64
 func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32) *rig {
 	t.Helper()
 	app := fmt.Sprintf("t%d-%d-%s", os.Getpid(), rigs.Add(1), stage.Name)
-	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts}
+	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1}
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -202,6 +204,7 @@ func (r *rig) send(n, keys int) {
 
 func (r *rig) produce(records ...*kgo.Record) {
 	r.t.Helper()
+	defer func() { r.count.Add(int64(len(records))) }()
 	if err := r.client.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -210,7 +213,7 @@ func (r *rig) produce(records ...*kgo.Record) {
 // config is for one instance of the application.
 func (r *rig) config(instance string) Config {
 	return Config{
-		App: r.app, Instance: instance, Workers: 2, Naming: r.naming, Client: []kgo.Opt{kgo.SeedBrokers(r.brokers...)},
+		App: r.app, Instance: instance, Workers: r.workers, Naming: r.naming, Client: []kgo.Opt{kgo.SeedBrokers(r.brokers...)},
 		Balancer: kgo.CooperativeStickyBalancer(), HeartbeatInterval: 100 * time.Millisecond, MetadataMinAge: 100 * time.Millisecond,
 		RebalanceTimeout: 2 * time.Second, EndTimeout: 3 * time.Second, TransactionTimeout: 4 * time.Second, SessionTimeout: 10 * time.Second,
 	}

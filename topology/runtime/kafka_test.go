@@ -1,0 +1,207 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"crossdock/avro/event"
+	"crossdock/avro/serde"
+	"crossdock/internal/testservices"
+	"crossdock/processors"
+	"crossdock/topology/topics"
+)
+
+// childEnv has the work of a process that a test starts from its own binary.
+const childEnv = "CROSSDOCK_RUNTIME_TEST_CHILD"
+
+type childWork struct {
+	Brokers          []string
+	App, Prefix, Log string
+	Instance         string
+	Workers          int
+}
+
+// child runs the counting stage until SIGTERM, and returns the exit code.
+func child(work string) int {
+	var w childWork
+	if err := json.Unmarshal([]byte(work), &w); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	r := &rig{brokers: w.Brokers, app: w.App, naming: topics.Naming{Prefix: w.Prefix}, workers: w.Workers}
+	i, err := New(r.config(w.Instance), countingStage(nil), Deps{Serde: serde.Local(), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err == nil {
+		err = i.Run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// A killable is a child process.
+type killable struct {
+	*exec.Cmd
+	log string
+}
+
+func (r *rig) spawn(instance string, life int) *killable {
+	r.t.Helper()
+	work, err := json.Marshal(childWork{Brokers: r.brokers, App: r.app, Prefix: r.naming.Prefix, Instance: instance, Workers: r.workers})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	k := &killable{Cmd: exec.Command(self), log: fmt.Sprintf("%s/%s-%d.log", r.t.TempDir(), instance, life)}
+	out, err := os.Create(k.log)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	k.Env, k.Stdout, k.Stderr = append(os.Environ(), childEnv+"="+string(work)), out, out
+	if err := k.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	return k
+}
+
+// committed is how many input records the group has committed.
+func (r *rig) committed() (sum int64) {
+	offsets, err := kadm.NewClient(r.client).FetchOffsets(r.t.Context(), r.app)
+	if err != nil {
+		return 0
+	}
+	offsets.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
+	return sum
+}
+
+// Five times one of two processes is killed with -9 while it works, and started again. Then every balance is counted again
+// from what was sent.
+func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
+	r := newRig(t, []string{testservices.Kafka(t)}, countingStage(nil), 8)
+	r.workers = 2
+	const seed = 20251124
+	rng := rand.New(rand.NewPCG(seed, 0))
+
+	ctx, stop := context.WithCancel(t.Context())
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		pace := time.NewTicker(20 * time.Millisecond)
+		defer pace.Stop()
+		for ctx.Err() == nil {
+			r.send(100, 300)
+			<-pace.C
+		}
+	})
+	names := []string{"a", "b"}
+	running := map[string]*killable{}
+	for _, n := range names {
+		running[n] = r.spawn(n, 0)
+	}
+	defer func() {
+		for _, k := range running {
+			_ = k.Process.Kill()
+			_ = k.Wait()
+		}
+	}()
+	until(t, "both work", func() bool { return r.committed() > 1000 })
+	for n := range 5 {
+		// Somewhere within the next second's work, after both have gone on since the last kill.
+		until(t, "work goes on", func() bool { return r.committed() > r.count.Load()-500 })
+		at := r.count.Load() + 200 + rng.Int64N(3000)
+		until(t, "the moment has come", func() bool { return r.count.Load() >= at })
+		victim := names[rng.IntN(2)]
+		if err := running[victim].Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = running[victim].Wait()
+		t.Logf("kill %d: %s after %d movements, %d committed", n+1, victim, r.count.Load(), r.committed())
+		running[victim] = r.spawn(victim, n+1)
+	}
+	until(t, "work goes on", func() bool { return r.committed() > r.count.Load()-500 })
+	stop()
+	feeding.Wait()
+	r.drained()
+	for name, k := range running {
+		if err := k.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Wait(); err != nil {
+			log, _ := os.ReadFile(k.log)
+			t.Errorf("%s: %v\n%s", name, err, log)
+		}
+		delete(running, name)
+	}
+	r.verify()
+	if n := len(r.letters()); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+	t.Logf("verified: %d movements of seed %d", len(r.sent), seed)
+}
+
+// Fifty transactions in a row are aborted, each for one record whose balance cannot be told; the others are counted once.
+func TestFiftyAbortsInARowOnKafka(t *testing.T) {
+	untold := map[string]bool{}
+	stage := countingStage(nil)
+	stage.New = func() processors.Processor { return &untelling{untold: untold} }
+	r := newRig(t, []string{testservices.Kafka(t)}, stage, 1)
+	var except []string
+	for n := range 50 {
+		except = append(except, fmt.Sprintf("u%d", n))
+		untold[except[n]] = true
+	}
+	r.send(500, 20)
+	for n, dedupe := range except {
+		r.produce(r.movement(fmt.Sprintf("untold%d", n), dedupe, 1))
+	}
+	r.send(500, 20)
+	p := r.start(r.config("a"))
+	r.drained()
+	if n := p.metric("crossdock_transaction_aborts_total", "why=rejected_at_commit"); n != 50 {
+		t.Errorf("%v transactions were aborted", n)
+	}
+	p.close(t)
+	r.verify()
+	if n := len(r.letters()); n != 50 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// untelling is counting that cannot tell some balances.
+type untelling struct {
+	counting
+	untold map[string]bool
+}
+
+func (p *untelling) BeforeCommit(ctx processors.Context, key, value []byte) error {
+	var m event.InventoryMovement
+	if err := ctx.Decode(&m); err != nil {
+		return err
+	}
+	if p.untold[m.Header.DedupeKey] {
+		return processors.Rejectf("UNTOLD", "", "the balance cannot be told")
+	}
+	return p.counting.BeforeCommit(ctx, key, value)
+}
+
+func TestRecordThatKafkaDoesNotTakeRejectsItsInput(t *testing.T) {
+	tooLargeProduce(t, []string{testservices.Kafka(t)})
+}
