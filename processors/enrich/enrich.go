@@ -1,7 +1,9 @@
 package enrich
 
 import (
+	"bytes"
 	"strconv"
+	"strings"
 
 	"crossdock/avro/event"
 	"crossdock/processors"
@@ -71,9 +73,10 @@ func (r *Resolver) Forward(ctx processors.Context, e event.Record) error {
 // cannot keep it going round.
 func (r *Resolver) Resume(ctx processors.Context, p *event.ParkedEvent, e event.Record) error {
 	out := r.Resolve(e, ProgressOf(p.Missing))
+	// What waited lies in a store whose memory ends with its key: headers outlive it.
 	headers := make([]processors.Header, len(p.Headers))
 	for i := range p.Headers {
-		headers[i] = processors.Header{Key: p.Headers[i].Name, Value: p.Headers[i].Value}
+		headers[i] = processors.Header{Key: strings.Clone(p.Headers[i].Name), Value: bytes.Clone(p.Headers[i].Value)}
 	}
 	switch out.Verdict {
 	case Resolved:

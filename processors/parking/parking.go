@@ -17,6 +17,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"crossdock/avro/event"
@@ -83,7 +84,8 @@ type processor struct {
 	packed  []byte
 
 	// ready are references whose events can go on, found by looking through the store when the tables had a generation. It
-	// only saves looking again: an entry is dropped when the store, as committed, has nothing more for it.
+	// only saves looking again: an entry is dropped when the store, as committed, has nothing more for it, or when its
+	// reference was withdrawn, which is another generation.
 	ready      []ready
 	looked     bool
 	generation uint64
@@ -92,6 +94,7 @@ type processor struct {
 
 type ready struct {
 	key   []byte
+	ref   masterdata.Reference
 	since event.Micros
 }
 
@@ -151,7 +154,7 @@ func (p *processor) TablesChanged(ctx processors.Context, limit int) (more bool,
 	counted := &counter{Context: ctx}
 	refs := ctx.Store(References)
 	gone := 0
-	for gone < len(p.ready) && refs.Get(p.ready[gone].key) == nil {
+	for gone < len(p.ready) && (refs.Get(p.ready[gone].key) == nil || !p.options.Tables.Known(p.ready[gone].ref)) {
 		gone++
 	}
 	p.ready = p.ready[gone:]
@@ -193,7 +196,7 @@ func (p *processor) look(refs processors.Store) (err error) {
 			p.more = true
 			return false
 		}
-		p.ready = append(p.ready, ready{bytes.Clone(key), q.since})
+		p.ready = append(p.ready, ready{bytes.Clone(key), q.ref, q.since})
 		return true
 	})
 	slices.SortFunc(p.ready, func(a, b ready) int {
@@ -274,7 +277,7 @@ func (p *processor) letGo(ctx *counter, ref, packed []byte) error {
 	}
 	headers := make([]processors.Header, len(p.parked.Headers))
 	for i := range p.parked.Headers {
-		headers[i] = processors.Header{Key: p.parked.Headers[i].Name, Value: p.parked.Headers[i].Value}
+		headers[i] = processors.Header{Key: strings.Clone(p.parked.Headers[i].Name), Value: bytes.Clone(p.parked.Headers[i].Value)}
 	}
 	ctx.EmitRaw(topics.DeadLetters, ref, ctx.Encode(nil, d), headers)
 	return nil

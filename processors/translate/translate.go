@@ -91,7 +91,7 @@ const Stage = "translate"
 const (
 	headerContentType = "content-type"
 	headerDocType     = "doc-type"
-	headerReceived    = "received-at" // RFC 3339
+	headerReceived    = "received-time" // RFC 3339
 )
 
 // NotRaw is the cause of a rejection: the record is on no raw topic.
