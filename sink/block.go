@@ -18,13 +18,15 @@ type block struct {
 	all   []namedColumn // of rows, then of meta
 	meta  metaColumns
 
-	n       int       // rows
-	bytes   int       // of the records
-	started time.Time // when the first record came; zero: empty
-	reached map[*lease]*reach
-	rejects []reject
-	drained []chan<- struct{} // closed when the block is done with
-	id      string            // deduplication token and query id, the same for every try
+	n            int       // rows
+	bytes        int       // of the records
+	started      time.Time // when the first record came; zero: empty
+	reached      map[*lease]*reach
+	rejects      []reject
+	refused      int // records that are no rows of their own; the first of them is told, not each
+	firstRefused reject
+	drained      []chan<- struct{} // closed when the block is done with
+	id           string            // deduplication token and query id, the same for every try
 }
 
 // metaColumns say where each row comes from (S3).
@@ -61,6 +63,7 @@ func (b *block) reset() {
 	}
 	clear(b.reached)
 	clear(b.rejects)
+	b.refused, b.firstRefused = 0, reject{}
 	b.n, b.bytes, b.started, b.rejects, b.drained, b.id = 0, 0, time.Time{}, b.rejects[:0], nil, ""
 }
 

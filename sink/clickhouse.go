@@ -78,7 +78,7 @@ func pinned(token string, timeout time.Duration) clickhouse.Settings {
 
 // insert sends columns as one block and returns when the server has it. The columns are left as they were, for another try;
 // id is the same for every try.
-func (s *Sink) insert(ctx context.Context, id, statement string, columns []namedColumn, native *nativeReader) error {
+func (s *Sink) insert(ctx context.Context, id, statement string, columns []namedColumn, h *handover) error {
 	timeout := s.config.InsertTimeout
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -87,7 +87,8 @@ func (s *Sink) insert(ctx context.Context, id, statement string, columns []named
 	if err != nil {
 		return err
 	}
-	if err := fillBatch(batch, columns, native); err != nil {
+	defer h.takeBack()
+	if err := fillBatch(batch, columns, h); err != nil {
 		// Aborting closes the connection: the server sees an insert that never came to its end, and drops it.
 		_ = batch.Abort()
 		return err

@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
+	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
@@ -26,8 +28,8 @@ type column interface {
 	reset()
 	// kind is the column's type as ClickHouse writes it. The values are handed over to no column of another type.
 	kind() string
-	// fill appends the values to column i of a batch.
-	fill(b driver.Batch, i int, native *nativeReader) error
+	// fill appends the values to the driver's column.
+	fill(to chcolumn.Interface, h *handover) error
 }
 
 // A namedColumn is a column of a table.
@@ -38,20 +40,28 @@ type namedColumn struct {
 
 // fillBatch hands all columns of a block over to a batch, after it has compared their types: a Native encoding that is read
 // as another type would be taken for other values without any error.
-func fillBatch(b driver.Batch, columns []namedColumn, native *nativeReader) error {
+func fillBatch(b driver.Batch, columns []namedColumn, h *handover) error {
 	have := b.Columns()
 	if len(have) != len(columns) {
 		return &fillError{"(all)", fmt.Errorf("the server has %d columns, the program %d", len(have), len(columns))}
 	}
 	for i, c := range columns {
-		if kind := string(have[i].Type()); have[i].Name() != c.name || kind != c.kind() {
+		if kind := plainKind(string(have[i].Type())); have[i].Name() != c.name || kind != c.kind() {
 			return &fillError{c.name, fmt.Errorf("the server has %s of type %s, the program %s of type %s", have[i].Name(), kind, c.name, c.kind())}
 		}
-		if err := c.fill(b, i, native); err != nil {
+		if err := c.fill(have[i], h); err != nil {
 			return &fillError{c.name, err}
 		}
 	}
 	return nil
+}
+
+// plainKind is the type of the values of a column that also says how rows are merged.
+func plainKind(kind string) string {
+	if inner, ok := strings.CutPrefix(kind, "SimpleAggregateFunction(max, "); ok {
+		return strings.TrimSuffix(inner, ")")
+	}
+	return kind
 }
 
 // text is a String column.
@@ -65,8 +75,10 @@ func (c *text) reset() {
 	c.values = c.values[:0]
 }
 
-func (c *text) fill(b driver.Batch, i int, _ *nativeReader) error {
-	return b.Column(i).Append(c.values)
+func (c *text) fill(to chcolumn.Interface, h *handover) error {
+	h.lend(to)
+	_, err := to.Append(c.values)
+	return err
 }
 
 // addOptional adds a text that may be null; null is the empty text.
@@ -89,8 +101,9 @@ func (c *texts) reset() {
 	c.values = c.values[:0]
 }
 
-func (c *texts) fill(b driver.Batch, i int, _ *nativeReader) error {
-	return b.Column(i).Append(c.values)
+func (c *texts) fill(to chcolumn.Interface, _ *handover) error {
+	_, err := to.Append(c.values)
+	return err
 }
 
 // scalars is a column of a type that the driver appends as a slice of Go's type without work per value.
@@ -118,8 +131,9 @@ func (c *scalars[T]) kind() string {
 	}
 }
 
-func (c *scalars[T]) fill(b driver.Batch, i int, _ *nativeReader) error {
-	return b.Column(i).Append(c.values)
+func (c *scalars[T]) fill(to chcolumn.Interface, _ *handover) error {
+	_, err := to.Append(c.values)
+	return err
 }
 
 // words is a column whose values are 8 bytes on the wire.
@@ -128,8 +142,8 @@ type words struct{ native []byte }
 func (c *words) len() int { return len(c.native) / 8 }
 func (c *words) reset()   { c.native = c.native[:0] }
 
-func (c *words) fill(b driver.Batch, i int, native *nativeReader) error {
-	return native.read(b, i, c.native, c.len())
+func (c *words) fill(to chcolumn.Interface, h *handover) error {
+	return h.read(to, c.native, c.len())
 }
 
 // quantities is a Decimal(18, 6) column: on the wire an int64 of millionths, as an event.Quantity is.
@@ -207,9 +221,9 @@ func (c *symbols) reset() {
 	c.dictionary, c.keys, c.native = c.dictionary[:0], c.keys[:0], c.native[:0]
 }
 
-func (c *symbols) fill(b driver.Batch, i int, native *nativeReader) error {
+func (c *symbols) fill(to chcolumn.Interface, h *handover) error {
 	c.encode()
-	return native.read(b, i, c.native, len(c.keys))
+	return h.read(to, c.native, len(c.keys))
 }
 
 // How wide the numbers of a LowCardinality column are on the wire, and the flags of a block that carries its own
@@ -274,10 +288,14 @@ func (c *enum[E]) reset() {
 	c.numbers = [256]uint32{}
 }
 
-// A nativeReader lets the driver read columns out of memory. One serves all columns of all inserts of a sender.
-type nativeReader struct {
+// A handover is what the inserts of one sender, one after the other, have in common: a reader through which the driver
+// decodes columns out of memory, and the memory of the driver's String columns, which it makes anew for every insert and
+// would grow anew.
+type handover struct {
 	source source
 	reader *chproto.Reader
+	kept   map[string]chcolumn.String // by name
+	lent   []*chcolumn.String
 }
 
 // source gives the bytes of one column after the other. It never reports an end while there are bytes, so the reader above
@@ -293,24 +311,40 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func newNativeReader() *nativeReader {
-	n := &nativeReader{}
-	n.reader = chproto.NewReader(&n.source)
-	return n
+func newHandover() *handover {
+	h := &handover{kept: map[string]chcolumn.String{}}
+	h.reader = chproto.NewReader(&h.source)
+	return h
 }
 
-// read appends rows values in the Native encoding to column i of a batch.
-func (n *nativeReader) read(b driver.Batch, i int, native []byte, rows int) error {
+// read appends rows values in the Native encoding to the driver's column.
+func (h *handover) read(to chcolumn.Interface, native []byte, rows int) error {
 	if rows == 0 {
 		return nil
 	}
-	columns := b.Columns()
-	if i >= len(columns) {
-		return fmt.Errorf("column %d of %d", i, len(columns))
+	h.source.rest = native
+	return to.Decode(h.reader, rows)
+}
+
+// lend gives an empty column of the driver the memory that the column of that name had in the last insert.
+func (h *handover) lend(to chcolumn.Interface) {
+	fresh, ok := to.(*chcolumn.String)
+	if !ok {
+		return
 	}
-	n.source.rest = native
-	if err := columns[i].Decode(n.reader, rows); err != nil {
-		return fmt.Errorf("column %s: %w", columns[i].Name(), err)
+	if kept, ok := h.kept[fresh.Name()]; ok {
+		*fresh = kept
+		delete(h.kept, fresh.Name())
 	}
-	return nil
+	h.lent = append(h.lent, fresh)
+}
+
+// takeBack ends an insert: the driver does not use its columns any more.
+func (h *handover) takeBack() {
+	for _, c := range h.lent {
+		c.Reset()
+		h.kept[c.Name()] = *c
+	}
+	clear(h.lent)
+	h.lent = h.lent[:0]
 }

@@ -30,7 +30,7 @@ type lane struct {
 	log       *slog.Logger
 	m         *metrics
 	client    *kgo.Client
-	native    *nativeReader // the sender's
+	handover  *handover // the sender's
 	insertSQL string
 
 	fetched chan chunk
@@ -45,6 +45,8 @@ type lane struct {
 	joined atomic.Bool
 	state  atomic.Pointer[laneState]
 	blocks atomic.Uint64 // number of the last one
+
+	pending atomic.Int64 // rows in the block that is being filled
 }
 
 // A laneState is what Ready and Status tell of a lane.
@@ -76,7 +78,7 @@ const (
 func newLane(s *Sink, t *table) *lane {
 	topic := s.deps.Topics.Topic(t.topic)
 	l := &lane{
-		s: s, table: t, topic: topic, log: s.log.With("table", t.name), m: s.metrics, native: newNativeReader(),
+		s: s, table: t, topic: topic, log: s.log.With("table", t.name), m: s.metrics, handover: newHandover(),
 		leases: leases{topic: topic, byNum: map[int32]*lease{}},
 	}
 	l.state.Store(&laneState{})
@@ -195,6 +197,7 @@ func (l *lane) encode(ctx, hard context.Context) {
 	defer age.Stop()
 	fetched := l.fetched
 	for {
+		l.pending.Store(int64(b.n))
 		full := b.n >= c.MaxRows || b.bytes >= c.MaxBytes
 		due := full || len(b.drained) > 0 || fetched == nil
 		if !due && !b.started.IsZero() {

@@ -77,5 +77,5 @@ func (l *lane) writeLosses(ctx context.Context, lost []lostRange) error {
 	}
 	columns := c.columns()
 	id := fmt.Sprintf("sink_lost_ranges-%s-%s-%d", l.table.name, l.s.nonce, now.UnixNano())
-	return l.s.insert(ctx, id, insertStatement(l.s.config.ClickHouse.Database, "sink_lost_ranges", columns), columns, l.native)
+	return l.s.insert(ctx, id, insertStatement(l.s.config.ClickHouse.Database, "sink_lost_ranges", columns), columns, l.handover)
 }

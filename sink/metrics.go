@@ -13,6 +13,7 @@ type metrics struct {
 	lostRecords, topicsReplaced        *prometheus.CounterVec
 	retrying, stopped                  *prometheus.GaugeVec
 	freshness, newestEvent, lagRecords *prometheus.GaugeVec
+	pending                            *prometheus.GaugeVec
 	insertSeconds                      *prometheus.HistogramVec
 }
 
@@ -39,6 +40,7 @@ func newMetrics(reg prometheus.Registerer, names []string) *metrics {
 		freshness:      gauge("freshness_seconds", "Age of the time until which the table has everything that was in Kafka."),
 		newestEvent:    gauge("newest_event_timestamp_seconds", "Latest event time among the rows, seconds since 1970."),
 		lagRecords:     gauge("lag_records", "Offsets of Kafka that are not in the table yet."),
+		pending:        gauge("pending_rows", "Rows that have been encoded and wait for the next insert."),
 		insertSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "crossdock_sink_insert_seconds", Help: "Time of an insert, from its start to ClickHouse's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 15),

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
@@ -103,6 +104,8 @@ func checksum(text []byte) string {
 // Migrate brings the tables up to date, creating the database where it is missing. Many processes may call it at once: one
 // migrates, the others wait. An error is a *ChangedMigrationError, a *LockedError, or ClickHouse's.
 func (s *Sink) Migrate(ctx context.Context) error {
+	s.migrating.Lock() // the lock in ClickHouse tells processes apart, not goroutines
+	defer s.migrating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
 	database := s.config.ClickHouse.Database
@@ -207,14 +210,14 @@ func (s *Sink) applied(ctx context.Context) (map[int]Migration, error) {
 func (s *Sink) lockMigrations(ctx context.Context) (unlock func(), err error) {
 	database := s.config.ClickHouse.Database
 	host, _ := os.Hostname()
-	self := fmt.Sprintf("%s, process %d, %s, since ", host, os.Getpid(), s.nonce)
+	self := lockOwner{host: host, pid: os.Getpid(), nonce: s.nonce}
 	deadline := time.Now().Add(lockWait)
 	for {
-		mine := self + time.Now().UTC().Format(time.RFC3339)
+		self.since = time.Now().UTC().Truncate(time.Second)
 		err := s.db.Exec(ctx, "CREATE TABLE "+quote(database)+"."+lockTable+
-			" (nothing UInt8 COMMENT 'Never filled') ENGINE = Memory COMMENT "+literal(mine))
+			" (nothing UInt8 COMMENT 'Never filled') ENGINE = Memory COMMENT "+literal(self.String()))
 		if err == nil {
-			return func() { s.unlockMigrations(mine) }, nil
+			return func() { s.unlockMigrations(self.String()) }, nil
 		}
 		if exceptionCode(err) != codeTableExists {
 			return nil, fmt.Errorf("sink: locking the migrations: %w", err)
@@ -223,20 +226,58 @@ func (s *Sink) lockMigrations(ctx context.Context) (unlock func(), err error) {
 		if err != nil {
 			return nil, err
 		}
-		if i := strings.LastIndex(holder, "since "); i >= 0 {
-			if since, err := time.Parse(time.RFC3339, holder[i+len("since "):]); err == nil && time.Since(since) > lockStale {
-				s.log.Warn("taking over the migration lock of a process that must be gone", "holder", holder)
+		if owner, ok := parseLockOwner(holder); ok {
+			if owner.nonce == self.nonce { // of an earlier try, whose connection broke
+				return func() { s.unlockMigrations(holder) }, nil
+			}
+			if owner.gone(host) {
+				s.log.Warn("taking over the migration lock of a process that is gone", "holder", holder)
 				s.unlockMigrations(holder)
 				continue
 			}
 		}
-		if time.Now().After(deadline) {
-			return nil, &LockedError{Holder: holder, Database: database}
-		}
-		if !wait(ctx, lockPoll) {
+		if time.Now().After(deadline) || !wait(ctx, lockPoll) {
 			return nil, &LockedError{Holder: holder, Database: database}
 		}
 	}
+}
+
+// A lockOwner is who migrates, as the lock's comment says.
+type lockOwner struct {
+	host  string
+	pid   int
+	nonce string
+	since time.Time
+}
+
+func (o lockOwner) String() string {
+	return fmt.Sprintf("%s, process %d, sink %s, since %s", o.host, o.pid, o.nonce, o.since.Format(time.RFC3339))
+}
+
+var lockComment = regexp.MustCompile(`^(.*), process ([0-9]+), sink ([0-9a-z]+), since (.*)$`)
+
+func parseLockOwner(comment string) (o lockOwner, ok bool) {
+	m := lockComment.FindStringSubmatch(comment)
+	if m == nil {
+		return o, false
+	}
+	var errPID, errSince error
+	o.host, o.nonce = m[1], m[3]
+	o.pid, errPID = strconv.Atoi(m[2])
+	o.since, errSince = time.Parse(time.RFC3339, m[4])
+	return o, errPID == nil && errSince == nil
+}
+
+// gone says whether the owner cannot be at work any more: no process of this host has its number, or it is too long ago.
+func (o lockOwner) gone(host string) bool {
+	if time.Since(o.since) > lockStale {
+		return true
+	}
+	if o.host != host {
+		return false
+	}
+	p, err := os.FindProcess(o.pid)
+	return err == nil && errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 // lockHolder is the comment of the lock; empty: it has just been released.

@@ -113,6 +113,7 @@ func (l *lane) progress(now event.Micros) []progressRow {
 		l.m.lagRecords.DeleteLabelValues(l.table.name)
 		return nil
 	}
+	l.m.pending.WithLabelValues(l.table.name).Set(float64(l.pending.Load()))
 	l.m.freshness.WithLabelValues(l.table.name).Set(float64(now-oldest) / 1e6)
 	l.m.lagRecords.WithLabelValues(l.table.name).Set(float64(lag))
 	if newest != 0 {
@@ -140,7 +141,7 @@ func (s *Sink) writeProgress(ctx context.Context, all []progressRow) error {
 	}
 	columns := p.columns()
 	id := fmt.Sprintf("sink_progress-%s-%d", s.nonce, time.Now().UnixNano())
-	return s.insert(ctx, id, insertStatement(s.config.ClickHouse.Database, "sink_progress", columns), columns, newNativeReader())
+	return s.insert(ctx, id, insertStatement(s.config.ClickHouse.Database, "sink_progress", columns), columns, newHandover())
 }
 
 // storable brings a timestamp that a producer made up into DateTime64's range.

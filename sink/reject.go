@@ -75,8 +75,12 @@ func (l *lane) deadLetter(r *reject) *kgo.Record {
 // come back: it becomes a row of dead_letters at once, as what is wrong with a dead letter.
 func (l *lane) rejected(b *block, from part, r reject, now time.Time) {
 	l.m.deadLetters.WithLabelValues(l.table.name, r.cause).Inc()
-	l.log.Warn("record cannot be stored", "topic", r.record.Topic, "partition", r.record.Partition, "offset", r.record.Offset,
+	l.log.Debug("record cannot be stored", "topic", r.record.Topic, "partition", r.record.Partition, "offset", r.record.Offset,
 		"cause", r.cause, "detail", r.detail)
+	if b.refused == 0 {
+		b.firstRefused = r
+	}
+	b.refused++
 	if own, ok := b.rows.(*deadLetterRows); ok {
 		r.into(&own.decoded, now)
 		b.added(from, r.record, own.put(), now)

@@ -31,7 +31,7 @@ func (l *lane) send(hard context.Context, b *block) error {
 		began := time.Now()
 		if err := l.untilTaken(hard, b.n, func(ctx context.Context) error {
 			began = time.Now()
-			return l.s.insert(ctx, b.id, l.insertSQL, b.all, l.native)
+			return l.s.insert(ctx, b.id, l.insertSQL, b.all, l.handover)
 		}); err != nil {
 			return err
 		}
@@ -39,6 +39,10 @@ func (l *lane) send(hard context.Context, b *block) error {
 		l.m.rows.WithLabelValues(l.table.name).Add(float64(b.n))
 		l.m.blocks.WithLabelValues(l.table.name).Inc()
 		l.m.bytes.WithLabelValues(l.table.name).Add(float64(b.bytes))
+	}
+	if first := b.firstRefused; b.refused > 0 {
+		l.log.Warn("records cannot be stored, they are dead letters", "records", b.refused, "first_topic", first.record.Topic,
+			"first_partition", first.record.Partition, "first_offset", first.record.Offset, "cause", first.cause, "detail", first.detail)
 	}
 	for lease, at := range b.reached {
 		lease.acknowledge(at)

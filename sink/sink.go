@@ -52,6 +52,8 @@ type Sink struct {
 	admin      *kadm.Client
 	lanes      []*lane
 
+	migrating sync.Mutex
+
 	started  atomic.Bool
 	migrated atomic.Bool
 	waiting  atomic.Pointer[error] // what the start waits for

@@ -2,8 +2,11 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A TableStatus says how a table is.
@@ -17,7 +20,7 @@ type TableStatus struct {
 	CompleteUntil time.Time
 	// Freshness is the age of CompleteUntil, 0 where that is zero.
 	Freshness time.Duration
-	// NewestEvent is the latest event time that the running sink has written. Zero: none.
+	// NewestEvent is the latest event time among the rows. Zero: none.
 	NewestEvent time.Time
 	// Lost are the offsets that Kafka's retention removed before they were read.
 	Lost int64
@@ -54,7 +57,7 @@ func (s *Sink) Status(ctx context.Context) ([]TableStatus, error) {
 // lag is what the group has not committed of a topic that is still there.
 func (s *Sink) lag(ctx context.Context, topic string) (int64, error) {
 	committed, err := s.admin.FetchOffsetsForTopics(ctx, s.config.Group(), topic)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // which is a group that has committed nothing yet
 		return 0, fmt.Errorf("sink: reading the offsets of group %s: %w", s.config.Group(), err)
 	}
 	starts, err := s.admin.ListStartOffsets(ctx, topic)
