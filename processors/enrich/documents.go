@@ -211,5 +211,7 @@ func (r *Resolver) exception(e *event.LogisticsException) {
 	if m := r.tables.Item(h.SourceSystem, e.SKU.Value); m.Finding == masterdata.Found {
 		e.SKU.Value = m.Item.SKU
 	}
-	r.resolved(topics.Exceptions, e.Reference)
+	r.resolved(topics.Exceptions)
+	r.key = append(r.key[:0], e.Reference...)
+	r.out.Key = r.key
 }

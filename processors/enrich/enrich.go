@@ -122,13 +122,13 @@ func (r *Resolver) tell(ctx processors.Context, x *event.LogisticsException) {
 	if rec := ctx.Record(); !x.Header.RawRef.Valid && rec != nil {
 		x.Header.RawRef = event.Some(position(rec))
 	}
-	r.key = topics.Key(r.key[:0], x.Reference)
+	r.key = append(r.key[:0], x.Reference...)
 	ctx.Emit(topics.Exceptions, r.key, x)
 }
 
 func (r *Resolver) tellWith(ctx processors.Context, x *event.LogisticsException, headers []processors.Header) {
 	x.OpenedAt = event.Micros(ctx.Now())
-	r.key = topics.Key(r.key[:0], x.Reference)
+	r.key = append(r.key[:0], x.Reference...)
 	r.framed = ctx.Encode(r.framed[:0], x)
 	ctx.EmitRaw(topics.Exceptions, r.key, r.framed, headers)
 }

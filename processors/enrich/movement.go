@@ -47,7 +47,7 @@ func (r *Resolver) movement(m *event.InventoryMovement, done Progress) {
 	m.ItemVersion = event.Some(item.Version)
 	r.resolved(topics.InventoryInbox, item.SKU, s.Name)
 	if item.Blocked {
-		r.warn(h, ClassItemBlocked, item.SKU+"|"+s.Name, item.SKU)
+		r.warn(h, ClassItemBlocked, stockOf(item.SKU, s.Name), item.SKU)
 		r.note.Detail = item.SKU + " is blocked and yet moved at " + s.Name + " (" + m.Type.String() + "); the stock was posted"
 		r.note.Remedy = "find out who handled it, or lift the block in the item master"
 	}
@@ -56,10 +56,9 @@ func (r *Resolver) movement(m *event.InventoryMovement, done Progress) {
 // moves checks what can be said of a movement once its references are known, and fills its places.
 func (r *Resolver) moves(m *event.InventoryMovement, item *masterdata.Item, s masterdata.Site) bool {
 	h := &m.Header
-	reference := item.SKU + "|" + s.Name
 	if f := fact(m.Type); f != "" {
 		if owner := s.Owner(f); owner != "" && owner != h.SourceSystem {
-			r.hold(h, ClassNotOwner, event.SeverityInfo, reference, item.SKU)
+			r.hold(h, ClassNotOwner, event.SeverityInfo, stockOf(item.SKU, s.Name), item.SKU)
 			x := r.out.Exception
 			x.Detail = h.SourceSystem + " reports a " + m.Type.String() + " of " + item.SKU + " at " + s.Name + ", where " + f + " is " + owner + "'s to tell; it was not posted"
 			x.Remedy = "nothing if " + owner + " reports the same; else correct the owners in the site's master data and replay"
@@ -68,19 +67,19 @@ func (r *Resolver) moves(m *event.InventoryMovement, item *masterdata.Item, s ma
 		}
 	}
 	if m.Type == event.MovementTypeStatusChange && m.QtySrc == 0 {
-		r.hold(h, ClassNoQuantity, event.SeverityError, reference, item.SKU)
+		r.hold(h, ClassNoQuantity, event.SeverityError, stockOf(item.SKU, s.Name), item.SKU)
 		r.out.Exception.Detail = "a status of " + item.SKU + " at " + s.Name + " changed, and neither the change nor the quantity after it says how much of it"
 		r.out.Exception.Remedy = "have the source send the quantity after the change, then replay the document"
 		return false
 	}
 	if item.LotTracked && m.Lot.Value == "" {
-		r.hold(h, ClassLotMissing, event.SeverityError, reference, item.SKU)
+		r.hold(h, ClassLotMissing, event.SeverityError, stockOf(item.SKU, s.Name), item.SKU)
 		r.out.Exception.Detail = item.SKU + " is kept by lot, and " + said(m.QtySrc, m.UOMSrc, item) + " moved at " + s.Name + " without one (" + m.Type.String() + ")"
 		r.out.Exception.Remedy = "have the source name the lot and send it again, or end lot tracking in the item master and replay"
 		return false
 	}
 	if !place(m) {
-		r.hold(h, ClassNoPlace, event.SeverityError, reference, item.SKU)
+		r.hold(h, ClassNoPlace, event.SeverityError, stockOf(item.SKU, s.Name), item.SKU)
 		r.out.Exception.Detail = "a " + m.Type.String() + " of " + item.SKU + " at " + s.Name + " says neither what bucket it leaves nor where it arrives"
 		r.out.Exception.Remedy = "map the source's status or reason code to buckets, then replay the document"
 		return false
@@ -92,3 +91,6 @@ func (r *Resolver) moves(m *event.InventoryMovement, item *masterdata.Item, s ma
 	}
 	return true
 }
+
+// stockOf is the reference of an exception about the stock of an item at a site: its key on the inbox.
+func stockOf(sku, site string) string { return string(topics.Key(nil, sku, site)) }
