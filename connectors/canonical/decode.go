@@ -10,11 +10,11 @@ import (
 	"crossdock/avro/event"
 )
 
-// Append appends the JSON form of an event, without a line end.
+// Append appends the JSON form of an event, without a line end. ParkedEvent has none: it is an envelope around an event.
 func (c *Codec) Append(b []byte, e event.Record) ([]byte, error) {
 	root := c.roots[e.Kind()]
 	if root == nil {
-		return nil, fmt.Errorf("canonical: %s is no kind of event", e.Kind())
+		return nil, fmt.Errorf("canonical: %s has no JSON form", e.Kind())
 	}
 	p := printer{b: append(b, `{"event":`...), avro: e.AppendAvro(nil)}
 	p.text(root.name)

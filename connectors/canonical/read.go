@@ -88,11 +88,14 @@ func input(k event.Kind) bool {
 func complete(k event.Kind, t, header *tree, d *connectors.Document, number int) error {
 	place := d.EventID(strconv.Itoa(number))
 	received := d.ReceivedAt.String()
+	own := header.get("event_id") == nil // else the line is whole: what it leaves out is null
 	header.set("event_id", place)
 	header.set("source_system", d.System())
 	header.set("source_doc_type", "CANONICAL/"+k.String())
 	header.set("ingest_time", received)
-	header.set("raw_ref", d.RawRef)
+	if own {
+		header.set("raw_ref", d.RawRef)
+	}
 	if d.Settings.Site != "" && k != event.KindItemMaster && k != event.KindSiteMaster {
 		header.set("site", d.Settings.Site)
 	}
@@ -107,7 +110,9 @@ func complete(k event.Kind, t, header *tree, d *connectors.Document, number int)
 			id = t.text("site")
 		}
 		header.set("source_doc_id", id)
-		header.set("source_version", numberText(t, "version"))
+		if own {
+			header.set("source_version", numberText(t, "version"))
+		}
 	case event.KindInventoryMovement:
 		t.set("qty_delta", "0")
 		t.set("uom_src", "")

@@ -67,7 +67,9 @@ func New() (*Codec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("canonical: schema %s: %w", k, err)
 		}
-		c.roots[k] = n
+		if n.field("event") == nil { // the name that tells the record
+			c.roots[k] = n
+		}
 	}
 	return c, nil
 }

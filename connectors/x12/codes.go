@@ -10,8 +10,8 @@ type status struct {
 }
 
 // statuses are the codes that W12-01 uses. A code that is not among them is taken by its quantities.
-func statuses() []status {
-	return []status{
+func statuses() [16]status {
+	return [...]status{
 		{"CC", "shipment complete", "", ""},
 		{"CL", "complete", "", ""},
 		{"CP", "partial shipment, no backorder", "", restNever},
@@ -113,6 +113,6 @@ func reportTitle(code string) (title string, full bool) {
 
 // itemQualifiers are the codes of X12 element 235 (Product/Service ID Qualifier) in the order in which they name the item of
 // whoever owns the stock: its own number first, numbers of the trade after it.
-func itemQualifiers() []string {
-	return []string{"SK", "VN", "VC", "VP", "VA", "BP", "IN", "PN", "MG", "UK", "UP", "UI", "UA", "UN", "EN", "EO"}
+func itemQualifiers() [16]string {
+	return [...]string{"SK", "VN", "VC", "VP", "VA", "BP", "IN", "PN", "MG", "UK", "UP", "UI", "UA", "UN", "EN", "EO"}
 }

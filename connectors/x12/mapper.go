@@ -247,7 +247,7 @@ func (m *mapper) header(s *syntax.Segment, place string, dedupe ...string) event
 	if place != "" {
 		id += "/" + place
 	}
-	key := append([]string{m.doc.System(), m.partner(), m.docType}, dedupe...)
+	key := append(append(make([]string, 0, 8), m.doc.System(), m.partner(), m.docType), dedupe...)
 	return event.EventHeader{
 		EventID:       m.doc.EventID(id),
 		DedupeKey:     string(topics.Key(nil, key...)),
@@ -287,7 +287,7 @@ func (m *mapper) reference(s *syntax.Segment) (qualifier, value string) {
 // pairs are the elements where qualifiers stand; their numbers stand behind them.
 func (m *mapper) item(s *syntax.Segment, caseCode int, pairs ...int) (sku string, others []event.Pair) {
 	type number struct{ qualifier, id string }
-	var found []number
+	found := make([]number, 0, 4)
 	for _, at := range pairs {
 		q, id := m.text(s, at, 2), m.text(s, at+1, 80)
 		switch {
@@ -301,13 +301,18 @@ func (m *mapper) item(s *syntax.Segment, caseCode int, pairs ...int) (sku string
 		found = append(found, number{"UPC", upc})
 	}
 	best := -1
-	order := append(append([]string(nil), m.doc.Settings.ItemQualifiers...), itemQualifiers()...)
-	for _, want := range order {
+	choose := func(want string) {
 		for i, n := range found {
 			if best < 0 && n.qualifier == want {
 				best = i
 			}
 		}
+	}
+	for _, want := range m.doc.Settings.ItemQualifiers {
+		choose(want)
+	}
+	for _, want := range itemQualifiers() {
+		choose(want)
 	}
 	if best < 0 && len(found) > 0 {
 		best = len(found) - 1 // the case code, else whatever is there

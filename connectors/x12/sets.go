@@ -9,8 +9,8 @@ type set struct {
 
 // sets are the transaction sets of logistics and of what travels beside them, with the functional identifier of their
 // group (X12 element 479).
-func sets() []set {
-	return []set{
+func sets() [39]set {
+	return [...]set{
 		{"940", "OW", "Warehouse Shipping Order", []string{"OrderRelease"}, false},
 		{"945", "SW", "Warehouse Shipping Advice", []string{"InventoryMovement", "ShipmentMilestone", "LogisticsException"}, false},
 		{"943", "AR", "Warehouse Stock Transfer Shipment Advice", nil, false},

@@ -16,6 +16,13 @@ func (m *mapper) shipping() {
 	}
 	a := advice{mapper: m, w06: &segments[0], lines: lineNames{}}
 	a.identify()
+	count := 0
+	for i := range segments {
+		if segments[i].Is("W12") {
+			count++
+		}
+	}
+	a.details = make([]detail, 0, count)
 	for i := range segments[1:] {
 		a.read(&segments[i+1])
 	}

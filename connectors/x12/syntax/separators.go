@@ -54,7 +54,7 @@ func parseISA(b []byte, last bool) (h Interchange, n int, f *Fault, short bool) 
 	}
 	var text [15][]byte
 	var at [15]int
-	loose := false
+	loose, wrapped := false, false
 	p := 4
 	for i := range isaWidths {
 		at[i] = p
@@ -74,12 +74,12 @@ func parseISA(b []byte, last bool) (h Interchange, n int, f *Fault, short bool) 
 				width++
 			}
 			if width > isaWidths[i] {
-				return h, 0, isaFault(BadHeader, i+1, p, "element %d is longer than its %d characters", i+1, isaWidths[i]), false
+				return h, 0, isaFault(BadHeader, i+1, at[i], "element %d is longer than its %d characters", i+1, isaWidths[i]), false
 			}
 		}
 		text[i] = b[at[i]:p]
 		if !plain {
-			text[i] = unwrap(nil, text[i])
+			text[i], wrapped = unwrap(nil, text[i]), true
 		}
 		loose = loose || width != isaWidths[i] || len(text[i]) != isaWidths[i]
 		p++
@@ -87,7 +87,7 @@ func parseISA(b []byte, last bool) (h Interchange, n int, f *Fault, short bool) 
 	if f = h.fill(text, at); f != nil {
 		return h, 0, f, false
 	}
-	end, f, short := h.delimiters(b, p, last)
+	end, f, short := h.delimiters(b, p, last, wrapped)
 	if f != nil || short {
 		return h, 0, f, short
 	}
@@ -104,9 +104,16 @@ func parseISA(b []byte, last bool) (h Interchange, n int, f *Fault, short bool) 
 	return h, end, f, false
 }
 
-// delimiters reads ISA16 and the terminator at b[p:].
-func (h *Interchange) delimiters(b []byte, p int, last bool) (end int, f *Fault, short bool) {
-	if p >= len(b) {
+// delimiters reads ISA16 and the terminator at b[p:]. Where lines were wrapped before, a line break is a wrap here too, and
+// ends no segment.
+func (h *Interchange) delimiters(b []byte, p int, last, wrapped bool) (end int, f *Fault, short bool) {
+	unwrapped := func() bool {
+		for wrapped && p < len(b) && (b[p] == '\r' || b[p] == '\n') {
+			p++
+		}
+		return p < len(b)
+	}
+	if !unwrapped() {
 		return 0, nil, true
 	}
 	h.Component = b[p]
@@ -121,7 +128,7 @@ func (h *Interchange) delimiters(b []byte, p int, last bool) (end int, f *Fault,
 		return 0, isaFault(SameSeparators, 16, p, "%s separates repetitions and components", show(b[p:p+1])), false
 	}
 	p++
-	if p >= len(b) || !utf8.FullRune(b[p:]) {
+	if !unwrapped() || !utf8.FullRune(b[p:]) {
 		return 0, nil, true
 	}
 	h.Terminator = append([]byte(nil), firstChar(b[p:])...)

@@ -9,8 +9,8 @@ import (
 
 // Split cuts a stream of any size into documents of at most limit bytes: whole interchanges, and those that are larger at the
 // borders of their sets, each part in an envelope of its own with the same control numbers and the part's own counts.
-// It checks no more than it needs for cutting: what is wrong within a part is found when the part is read. What is in no
-// interchange, and a set that is larger than limit, is given to refuse. Errors are those of the stream and the callbacks;
+// It checks no more than it needs for cutting: what is wrong within a part is found when the part is read, and what is in
+// no readable interchange is a part too. A set that is larger than limit is given to refuse. Errors are those of the stream and the callbacks;
 // parts are valid during the call.
 func Split(r io.Reader, limit int, emit func(part []byte) error, refuse func(*Fault) error) error {
 	sp := &splitter{limit: limit, emit: emit, refuse: refuse}
@@ -91,19 +91,31 @@ func (sp *splitter) open() error {
 	if !s.atHeader() {
 		f := notX12(s.buf[s.pos:], s.offset(s.pos))
 		f.Raw = s.resync(nil)
-		return sp.refuse(f)
+		return sp.unreadable(f)
 	}
 	s.hold(s.pos)
 	h, f := s.header()
 	if h == nil {
 		s.release()
 		f.Raw = s.resync(f.Raw)
-		return sp.refuse(f)
+		return sp.unreadable(f)
 	}
 	isa := bytes.Clone(s.buf[s.mark:s.pos])
 	s.release()
 	*sp = splitter{s: sp.s, limit: sp.limit, emit: sp.emit, refuse: sp.refuse, ic: h, isa: isa, part: bytes.Clone(isa)}
 	return nil
+}
+
+// unreadable gives out what no interchange can be read from as a document of its own, so that it is kept and refused where documents are read.
+// Only what is too large for that is refused here.
+func (sp *splitter) unreadable(f *Fault) error {
+	if sp.s.err != nil && sp.s.err != io.EOF {
+		return sp.s.err // it may be unreadable for that reason alone
+	}
+	if len(f.Raw) < min(sp.s.limits.FaultBytes, sp.limit) {
+		return sp.emit(f.Raw)
+	}
+	return sp.refuse(f)
 }
 
 // add takes a segment over, as received with the line breaks before it.
