@@ -37,15 +37,15 @@ func TestEveryReleasedRecordCanBeRead(t *testing.T) {
 }
 
 // changed is the text of an event after a change of one file.
-func changed(t *testing.T, event, file, old, new string) string {
+func changed(t *testing.T, event, file, from, to string) string {
 	t.Helper()
 	text, err := schemas.FullOf(event, func(name string) ([]byte, error) {
 		text, err := schemas.Source(name)
 		if err == nil && name == file {
-			if !strings.Contains(string(text), old) {
-				t.Fatalf("%s.avsc has no %s", file, old)
+			if !strings.Contains(string(text), from) {
+				t.Fatalf("%s.avsc has no %s", file, from)
 			}
-			text = []byte(strings.Replace(string(text), old, new, 1))
+			text = []byte(strings.Replace(string(text), from, to, 1))
 		}
 		return text, err
 	})
