@@ -59,13 +59,6 @@ func (r *recorder) Problem(p *connectors.Problem) error {
 	r.problems = append(r.problems, p)
 	return nil
 }
-func (r *recorder) causes() (causes []connectors.Cause) {
-	for _, p := range r.problems {
-		causes = append(causes, p.Cause)
-	}
-	return causes
-}
-
 func TestTableNamesEveryBadDeclaration(t *testing.T) {
 	_, err := connectors.NewTable(fake("a", nil), fake("a", nil), fake("b", func(c *connectors.Connector) { c.Sample = "" }), fake("c", func(c *connectors.Connector) { c.Translate = nil }))
 	for _, want := range []string{`a declares "a"`, `a declares "a/1"`, `connector "b" needs`, `connector "c" translates in`} {

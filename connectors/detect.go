@@ -65,6 +65,7 @@ type numberedSink struct {
 	next int
 }
 
+// Problem numbers it.
 func (s *numberedSink) Problem(p *Problem) error {
 	p.Part = s.next
 	s.next++

@@ -161,7 +161,8 @@ func (p *printer) take(n int) []byte {
 // text prints a JSON string (RFC 8259, section 7). Bytes that are not UTF-8 become the replacement character.
 func (p *printer) text(s string) {
 	const hex = "0123456789abcdef"
-	b := append(p.b, '"')
+	b := p.b
+	b = append(b, '"')
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
@@ -183,5 +184,6 @@ func (p *printer) text(s string) {
 		}
 		i++
 	}
-	p.b = append(b, '"')
+	b = append(b, '"')
+	p.b = b
 }

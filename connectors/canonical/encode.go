@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -184,7 +185,8 @@ func encodeQuantity(b []byte, t *tree, path string) ([]byte, error) {
 			text = text[:40]
 		}
 		detail := err.Error()
-		if e, ok := err.(*event.QuantityError); ok {
+		var e *event.QuantityError
+		if errors.As(err, &e) {
 			detail = e.Problem
 		}
 		return nil, wrong(connectors.BadQuantity, path, "write a decimal of at most 12 digits before and 6 after the point", "%q: %s", text, detail)

@@ -29,7 +29,8 @@ func (p *Printer) Event(e event.Record) error {
 	if err != nil {
 		return err
 	}
-	p.line = append(line, '\n')
+	line = append(line, '\n')
+	p.line = line
 	p.EventCount++
 	_, err = p.Events.Write(p.line)
 	return err

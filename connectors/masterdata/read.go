@@ -41,7 +41,8 @@ func columns(kind string) []string {
 // unknownColumn returns a name that the kind does not have, "" where it knows all.
 func unknownColumn(kind string, names []string) string {
 	for _, n := range names {
-		if !slices.Contains(columns(kind), n) && !(kind == ItemsCSV && strings.HasPrefix(n, "description_") && len(n) == len("description_")+2) {
+		translation := kind == ItemsCSV && strings.HasPrefix(n, "description_") && len(n) == len("description_")+2
+		if !translation && !slices.Contains(columns(kind), n) {
 			return n
 		}
 	}

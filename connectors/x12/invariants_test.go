@@ -2,6 +2,7 @@ package x12_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,6 +211,19 @@ func TestPeekKeepsOrderBySenderAndReceiver(t *testing.T) {
 	}
 }
 
+// TestLinkedSetsOfOneShipmentAreDifferentHappenings holds that line 1 of the second set is not taken for line 1 of the first.
+func TestLinkedSetsOfOneShipmentAreDifferentHappenings(t *testing.T) {
+	body := "W06*F*SO-1*20261106*BOL-1***M-1*00%d002\nLX*1\nW12*CC*1*1*0*EA**VN*MUG"
+	first := translate(t, document(envelope("945", strings.Replace(body, "%d", "1", 1))))
+	second := translate(t, document(envelope("945", strings.Replace(body, "%d", "2", 1))))
+	if len(first.events) != 2 || len(second.events) != 2 {
+		t.Fatalf("%s, %s", summary(first), summary(second))
+	}
+	if a, b := headerOf(t, first.events[1]).DedupeKey, headerOf(t, second.events[1]).DedupeKey; a == b {
+		t.Fatalf("both have the dedupe key %s", a)
+	}
+}
+
 // failing is a sink that takes n events.
 type failing struct{ left int }
 
@@ -223,12 +237,12 @@ func (f *failing) Problem(*connectors.Problem) error { return nil }
 
 func TestSinksErrorStopsTheTranslation(t *testing.T) {
 	d := document([]byte(own(t, "945_full.edi")))
-	if err := x12.Connector().Translate(context.Background(), d, &failing{left: 2}); err != os.ErrClosed {
+	if err := x12.Connector().Translate(context.Background(), d, &failing{left: 2}); !errors.Is(err, os.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := x12.Connector().Translate(ctx, d, &failing{left: 99}); err != context.Canceled {
+	if err := x12.Connector().Translate(ctx, d, &failing{left: 99}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 }

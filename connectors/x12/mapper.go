@@ -1,6 +1,7 @@
 package x12
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -115,7 +116,8 @@ func (m *mapper) quantity(s *syntax.Segment, element int) (q event.Quantity, ok 
 
 // plainly is the reason of a quantity's error, without what it repeats.
 func plainly(err error) string {
-	if q, ok := err.(*event.QuantityError); ok {
+	var q *event.QuantityError
+	if errors.As(err, &q) {
 		return q.Problem
 	}
 	return err.Error()

@@ -35,6 +35,7 @@ func (m *mapper) order() {
 	lx, lines := "", lineNames{}
 	var total event.Quantity
 	var line *event.OrderLine
+	lotNamed := false
 	var deadline event.Optional[event.Micros] // "ship no later than" beats "requested ship date"
 	for i := range segments[1:] {
 		s := &segments[i+1]
@@ -43,11 +44,15 @@ func (m *mapper) order() {
 			o.Parties = append(o.Parties, m.party(s))
 		case "N9":
 			q, v := m.reference(s)
-			if line == nil {
+			switch {
+			case line == nil:
 				ext = note(ext, "x12.N9."+q, v)
-			} else if (q == "LT" || q == "PC") && v != "" {
+			case v == "":
+			case q == "LT":
+				line.Lot, lotNamed = event.Some(v), true
+			case q == "PC" && !lotNamed: // a production code names the lot where nothing else does
 				line.Lot = event.Some(v)
-			} else if q == "SE" && v != "" {
+			case q == "SE":
 				line.Serial = event.Some(v)
 			}
 		case "G62":
@@ -65,7 +70,7 @@ func (m *mapper) order() {
 			q := m.mustQuantity(s, 1, "quantity ordered")
 			sku, _ := m.item(s, 3, 4, 6, 15)
 			o.Lines = append(o.Lines, event.OrderLine{Line: lines.next(lx), SKU: sku, QtySrc: q, UOMSrc: m.must(s, 2, 2, "unit"), Lot: m.optional(s, 13, 12)})
-			line = &o.Lines[len(o.Lines)-1]
+			line, lotNamed = &o.Lines[len(o.Lines)-1], false
 			total = m.add(s, 1, total, q)
 		case "W76":
 			m.total(s, "quantity ordered", total)

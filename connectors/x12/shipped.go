@@ -33,6 +33,9 @@ func (a *advice) scope() []string {
 	if name == "" {
 		name = "#" + a.digest()
 	}
+	if a.link != "" {
+		name += "/" + a.link // linked sets number their lines anew
+	}
 	return []string{a.order, name, a.w06.Text(3)}
 }
 

@@ -1,6 +1,8 @@
 package x12
 
 import (
+	"time"
+
 	"crossdock/avro/event"
 	"crossdock/connectors"
 	"crossdock/connectors/x12/syntax"
@@ -36,6 +38,7 @@ type advice struct {
 	w06      *syntax.Segment
 	order    string
 	shipment string // W06-04, else W06-05; empty where the sender gave none
+	link     string // W06-07 and W06-08: which of several linked sets of one shipment this is
 	shipped  event.Optional[event.Micros]
 	exact    bool // shipped has a time of day
 	parties  []event.Party
@@ -83,6 +86,9 @@ func (a *advice) identify() {
 	a.docID = a.shipment
 	if a.docID == "" {
 		a.docID = a.order
+	}
+	if master, part := a.text(s, 7, 22), a.text(s, 8, 6); master != "" || part != "" {
+		a.link = master + "/" + part
 	}
 	if at, _, ok := a.when(s, 3, 0, 0, false); ok {
 		a.shipped = event.Some(at)
@@ -170,7 +176,9 @@ func (a *advice) date(s *syntax.Segment) {
 	case q == "11" && a.open == nil:
 		a.shipped, a.exact = event.Some(at), timed
 	case q == "36" && a.open != nil:
-		a.open.expiry = event.Some(event.DateOf(at.Time().In(a.doc.Settings.Location())))
+		if day, _, err := parseTime(s.Text(2), "", time.UTC); err == nil { // a day has no zone
+			a.open.expiry = event.Some(event.DateOf(day))
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package syntax
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -115,12 +117,13 @@ func collect(t fataler, r *Reader, o *outcome) {
 	got := outcome{}
 	for {
 		set, err := r.Next()
-		if f, ok := err.(*Fault); ok {
+		var f *Fault
+		if errors.As(err, &f) {
 			got.faults = append(got.faults, f)
 			continue
 		}
 		if err != nil {
-			if err.Error() != "EOF" {
+			if !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
 			break

@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -74,7 +75,7 @@ func (r *Reader) Next() (*Set, error) {
 			return nil, io.EOF
 		}
 		set := r.step()
-		if r.s.err != nil && r.s.err != io.EOF && r.s.pos == len(r.s.buf) {
+		if r.s.err != nil && !errors.Is(r.s.err, io.EOF) && r.s.pos == len(r.s.buf) {
 			r.done, r.faults = true, nil
 			return nil, r.s.err
 		}
@@ -353,7 +354,7 @@ const sendAgain = "send the whole document again: what was whole is not counted 
 func (r *Reader) end() {
 	at := Position{Segment: r.s.num, Byte: r.s.offset(r.s.pos)}
 	switch {
-	case r.s.err != io.EOF:
+	case !errors.Is(r.s.err, io.EOF):
 	case r.inSet:
 		r.finish(&Fault{Code: Truncated, Pos: at, Detail: fmt.Sprintf("the document ends within set %s", r.set.Control), Remedy: sendAgain})
 	case r.ic != nil:

@@ -205,16 +205,14 @@ func (h *Interchange) fill(text [15][]byte, at [15]int) *Fault {
 	if len(h.Control) != 9 || !digits(h.Control) {
 		return bad(13, "a control number has nine digits")
 	}
-	if v := s(14); v != "0" && v != "1" {
+	ack, usage := s(14), s(15)
+	if ack != "0" && ack != "1" {
 		return bad(14, "it is 0 or 1")
-	} else {
-		h.AckRequested = v == "1"
 	}
-	if v := s(15); v != "P" && v != "T" && v != "I" {
+	if usage != "P" && usage != "T" && usage != "I" {
 		return bad(15, "it is P (production), T (test) or I (information)")
-	} else {
-		h.Usage = v[0]
 	}
+	h.AckRequested, h.Usage = ack == "1", usage[0]
 	// Before version 00402 ISA11 names the standard (U); many senders of later versions still say U and mean none.
 	if h.Version >= "00402" && s(11) != "U" {
 		r := text[10]

@@ -58,7 +58,7 @@ func readAll(t testing.TB, r *Reader) outcome {
 			kept := *f
 			kept.Raw = []byte(string(f.Raw))
 			o.faults = append(o.faults, &kept)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return o
 		case err != nil:
 			t.Fatal(err)

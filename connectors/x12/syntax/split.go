@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -54,7 +55,7 @@ func (sp *splitter) step() (more bool, err error) {
 		s.hold(s.pos) // line breaks and indents belong to the part
 	}
 	if !s.blanks() {
-		if s.err != io.EOF {
+		if !errors.Is(s.err, io.EOF) {
 			return false, s.err
 		}
 		return false, sp.flush()
@@ -65,7 +66,7 @@ func (sp *splitter) step() (more bool, err error) {
 	}
 	var seg Segment
 	cut, f := s.segment(&seg)
-	if cut && s.err != io.EOF {
+	if cut && !errors.Is(s.err, io.EOF) {
 		return false, s.err
 	}
 	if f != nil && f.Code == SegmentTooLong {
@@ -74,7 +75,7 @@ func (sp *splitter) step() (more bool, err error) {
 	}
 	received := s.buf[s.mark:s.pos]
 	id := ""
-	if f == nil && !(cut && !seg.Is("IEA")) { // what is wrong is found when the part is read
+	if f == nil && (!cut || seg.Is("IEA")) { // what is wrong is found when the part is read
 		id = string(seg.ID())
 	}
 	err = sp.add(&seg, received, id)
@@ -109,7 +110,7 @@ func (sp *splitter) open() error {
 // unreadable gives out what no interchange can be read from as a document of its own, so that it is kept and refused where documents are read.
 // Only what is too large for that is refused here.
 func (sp *splitter) unreadable(f *Fault) error {
-	if sp.s.err != nil && sp.s.err != io.EOF {
+	if sp.s.err != nil && !errors.Is(sp.s.err, io.EOF) {
 		return sp.s.err // it may be unreadable for that reason alone
 	}
 	if len(f.Raw) < min(sp.s.limits.FaultBytes, sp.limit) {

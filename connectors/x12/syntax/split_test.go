@@ -116,7 +116,7 @@ func TestSplitOfAStreamThatBreaksGivesNoHalfInterchange(t *testing.T) {
 	for cut := 0; cut < len(document)-2; cut++ {
 		err := Split(io.MultiReader(strings.NewReader(document[:cut]), iotest.ErrReader(broken)), 1<<20,
 			func(part []byte) error { t.Fatalf("cut at %d: a part came out: %q", cut, part); return nil },
-			func(f *Fault) error { return nil })
+			func(*Fault) error { return nil })
 		if !errors.Is(err, broken) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
