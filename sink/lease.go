@@ -172,28 +172,33 @@ func (ls *leases) each(f func(*lease)) {
 // commitTimeout bounds a commit, and so how long a rebalance waits for one.
 const commitTimeout = 10 * time.Second
 
+// due are the offsets that the broker does not have yet, and their notes. held is locked.
+func (ls *leases) due() (offsets map[int32]kgo.EpochOffset, notes map[int32]string, err error) {
+	offsets, notes = map[int32]kgo.EpochOffset{}, map[int32]string{}
+	for p, l := range ls.byNum {
+		l.mu.Lock()
+		next, committed, id := l.next, l.committed, l.id
+		l.mu.Unlock()
+		if next.Offset <= committed {
+			continue
+		}
+		note, err := json.Marshal(commitNote{Version: 1, TopicID: id})
+		if err != nil {
+			return nil, nil, err
+		}
+		offsets[p], notes[p] = next, string(note)
+	}
+	return offsets, notes, nil
+}
+
 // commit tells the broker how far the leases have come. What it does not accept is part of the next commit; records whose
 // commit never gets through are read again and collapse.
 func (ls *leases) commit(ctx context.Context, client *kgo.Client) error {
 	ls.held.RLock()
 	defer ls.held.RUnlock()
-	offsets := map[int32]kgo.EpochOffset{}
-	notes := map[int32]string{}
-	for p, l := range ls.byNum {
-		l.mu.Lock()
-		if l.next.Offset > l.committed && !l.revoked {
-			offsets[p] = l.next
-			note, err := json.Marshal(commitNote{Version: 1, TopicID: l.id})
-			if err != nil {
-				l.mu.Unlock()
-				return err
-			}
-			notes[p] = string(note)
-		}
-		l.mu.Unlock()
-	}
-	if len(offsets) == 0 {
-		return nil
+	offsets, notes, err := ls.due()
+	if err != nil || len(offsets) == 0 {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()

@@ -1,8 +1,9 @@
 package sink
 
 import (
+	"fmt"
+
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // metrics are the sink's, all by table.
@@ -17,13 +18,17 @@ type metrics struct {
 	insertSeconds                      *prometheus.HistogramVec
 }
 
-func newMetrics(reg prometheus.Registerer, names []string) *metrics {
-	f := promauto.With(reg)
+func newMetrics(reg prometheus.Registerer, names []string) (*metrics, error) {
+	var all []prometheus.Collector
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: "crossdock_sink_" + name, Help: help}, append([]string{"table"}, labels...))
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "crossdock_sink_" + name, Help: help}, append([]string{"table"}, labels...))
+		all = append(all, c)
+		return c
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return f.NewGaugeVec(prometheus.GaugeOpts{Name: "crossdock_sink_" + name, Help: help}, []string{"table"})
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "crossdock_sink_" + name, Help: help}, []string{"table"})
+		all = append(all, g)
+		return g
 	}
 	m := &metrics{
 		rows:           counter("rows_total", "Rows that ClickHouse has acknowledged."),
@@ -41,10 +46,16 @@ func newMetrics(reg prometheus.Registerer, names []string) *metrics {
 		newestEvent:    gauge("newest_event_timestamp_seconds", "Latest event time among the rows, seconds since 1970."),
 		lagRecords:     gauge("lag_records", "Offsets of Kafka that are not in the table yet."),
 		pending:        gauge("pending_rows", "Rows that have been encoded and wait for the next insert."),
-		insertSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+		insertSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "crossdock_sink_insert_seconds", Help: "Time of an insert, from its start to ClickHouse's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 15),
 		}, []string{"table"}),
+	}
+	all = append(all, m.insertSeconds)
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("sink: metrics: %w; every sink needs a registry of its own", err)
+		}
 	}
 	for _, t := range names { // a series that is there from the start shows its first change
 		m.rows.WithLabelValues(t)
@@ -54,5 +65,5 @@ func newMetrics(reg prometheus.Registerer, names []string) *metrics {
 		m.retrying.WithLabelValues(t).Set(0)
 		m.stopped.WithLabelValues(t).Set(0)
 	}
-	return m
+	return m, nil
 }

@@ -87,7 +87,9 @@ func New(c Config, d Deps) (*Sink, error) {
 	for i, t := range all {
 		names[i] = t.name
 	}
-	s.metrics = newMetrics(d.Metrics, names)
+	if s.metrics, err = newMetrics(d.Metrics, names); err != nil {
+		return nil, err
+	}
 	for _, t := range all {
 		s.lanes = append(s.lanes, newLane(s, t))
 	}

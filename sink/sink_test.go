@@ -2,17 +2,26 @@ package sink
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
 
 	"crossdock/avro/event"
+	"crossdock/avro/registry"
+	"crossdock/avro/schemas"
+	"crossdock/avro/serde"
+	"crossdock/avro/wire"
 	"crossdock/internal/testservices"
 	"crossdock/topology/topics"
 )
@@ -297,6 +306,133 @@ func TestDeadLetterOfDeadLettersDoesNotLoop(t *testing.T) {
 	if end, _ := ends.Lookup(topic, 0); end.Offset != 4 { // three records and a marker
 		t.Errorf("the topic ends at %d: something was sent", end.Offset)
 	}
+}
+
+// A registry that is away decides nothing: the record waits, no dead letter is made, and other tables go on. When it answers,
+// the older writer's record is a row.
+func TestRegistryAwayIsWaitedFor(t *testing.T) {
+	f := newFixture(t)
+	registered, err := registry.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var away atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		registered.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	transport := &http.Transport{DisableKeepAlives: true}
+	client, err := sr.NewClient(sr.URLs(server.URL), sr.HTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var carried []serde.Carried
+	for _, k := range event.Kinds() {
+		carried = append(carried, serde.Carried{Topic: "t", Record: k.String()})
+	}
+	f.serde, err = serde.Register(t.Context(), client, carried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.deps.Serde = f.serde
+	// An older writer had no raw_ref, the last field.
+	text, err := schemas.Full("LedgerPosting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(text), &schema); err != nil {
+		t.Fatal(err)
+	}
+	fields := schema["fields"].([]any)
+	schema["fields"] = fields[:len(fields)-1]
+	older, err := json.Marshal(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := client.RegisterSchema(t.Context(), "older", sr.Schema{Schema: string(older)}, -1, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := posting(1)
+	p.RawRef = event.Optional[string]{}
+	body := p.AppendAvro(nil)
+	value := append(wire.Append(nil, id), body[:len(body)-1]...)
+
+	away.Store(true)
+	s := f.run()
+	f.produce(topics.Ledger, 0, posting(0))
+	f.produceRecords(kgo.TryCommit, &kgo.Record{Topic: f.topic(topics.Ledger), Partition: 0, Value: value})
+	f.produce(topics.Ledger, 0, posting(2))
+	f.produce(topics.Balances, 0, balance("A", 1, 5))
+	eventually(t, "Ready tells what the table waits for", func() error {
+		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "schema registry") {
+			return fmt.Errorf("ready: %v", err)
+		}
+		return nil
+	})
+	f.awaitCount(1, "SELECT count() FROM {db}.inventory_ledger FINAL") // what came before it does not wait
+	f.awaitCount(1, "SELECT count() FROM {db}.current_stock")
+	away.Store(false)
+	f.awaitNoLag(s.Sink)
+	f.expect("SELECT event_id, raw_ref FROM {db}.inventory_ledger FINAL ORDER BY event_id",
+		[][]string{{"e000000", "raw.wms/0/5"}, {"e000001", ""}, {"e000002", "raw.wms/0/5"}})
+	f.expect("SELECT count() FROM {db}.dead_letters", [][]string{{"0"}})
+}
+
+// Where the brokers do not take a dead letter, its record is not passed: it waits, and comes through when they do.
+func TestDeadLetterIsAcknowledgedBeforeItsRecordIsPassed(t *testing.T) {
+	f := newFixture(t)
+	topic := f.topic(topics.DeadLetters)
+	if resp, err := f.admin.DeleteTopics(t.Context(), topic); err != nil || resp.Error() != nil {
+		t.Fatal(err, resp.Error())
+	}
+	s := f.run()
+	f.produceRecords(kgo.TryCommit, &kgo.Record{Topic: f.topic(topics.Ledger), Partition: 0, Value: []byte("no record")})
+	eventually(t, "the table waits", func() error {
+		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "inventory_ledger waits") {
+			return fmt.Errorf("ready: %v", err)
+		}
+		return nil
+	})
+	if lag, err := s.lag(t.Context(), f.topic(topics.Ledger)); err != nil || lag == 0 {
+		t.Fatalf("lag %d, %v: the record was passed", lag, err)
+	}
+	f.createTopic(topics.DeadLetters, nil)
+	f.awaitCount(1, "SELECT count() FROM {db}.dead_letters FINAL WHERE hex(value) = '"+fmt.Sprintf("%X", "no record")+"'")
+	f.awaitNoLag(s.Sink)
+}
+
+// A block that went in although its answer was lost is dropped by its token when it comes again.
+func TestSecondTryOfABlockIsDroppedByItsToken(t *testing.T) {
+	f := newFixture(t)
+	s := f.sink()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l := s.lanes[0]
+	b := newBlock(l.table)
+	for i := range 10 {
+		put(t, b.rows, posting(i))
+		if err := b.add(part{lease: newLease(0)}, &kgo.Record{Topic: "ledger", Offset: int64(i)}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := s.insert(t.Context(), "the-same", l.insertSQL, b.all, l.handover); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.expect("SELECT count() FROM {db}.inventory_ledger", [][]string{{"10"}})
+	if err := s.insert(t.Context(), "another", l.insertSQL, b.all, l.handover); err != nil {
+		t.Fatal(err)
+	}
+	f.expect("SELECT count() FROM {db}.inventory_ledger", [][]string{{"20"}})
+	f.expect("SELECT count() FROM {db}.inventory_ledger FINAL", [][]string{{"10"}})
 }
 
 // A second sending of an older balance never wins, not even among equal versions.
