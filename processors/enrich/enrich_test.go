@@ -33,8 +33,8 @@ func tables(t interface{ Fatal(...any) }) *masterdata.Tables {
 		}
 	}
 	for _, e := range []*event.SiteMaster{
-		{Site: "DC1", Version: 1, Aliases: []event.SiteAlias{{System: event.Some("erp"), Code: "1000"}}},
-		{Site: "DC2", Version: 1, Aliases: []event.SiteAlias{{System: event.Some("odd"), Code: "DC1"}, {System: event.Some("odd"), Code: "X"}}},
+		{Site: "DC1", Version: 1, Aliases: []event.SiteAlias{{System: event.Some("erp"), Code: "1000"}, {System: event.Some("odd"), Code: "X"}}},
+		{Site: "DC2", Version: 1, Aliases: []event.SiteAlias{{System: event.Some("odd"), Code: "DC1"}}},
 	} {
 		if _, err := tb.ApplySite(e); err != nil {
 			t.Fatal(err)
@@ -172,7 +172,7 @@ func TestWhatIsResolvedStaysResolvedWhenTheEventGoesOn(t *testing.T) {
 	m = receipt("NEW", "CA", one)
 	m.Header.SourceSystem, m.Header.Site = "odd", "X"
 	out := r.Resolve(m, enrich.Nothing)
-	if out.Verdict != enrich.Missing || out.Missing.Kind != event.MissingKindItem || m.Header.Site != "DC2" || m.SKU != "NEW" || m.QtyDelta != 0 {
+	if out.Verdict != enrich.Missing || out.Missing.Kind != event.MissingKindItem || m.Header.Site != "DC1" || m.SKU != "NEW" || m.QtyDelta != 0 {
 		t.Fatalf("verdict %d: %+v", out.Verdict, m)
 	}
 	_, _ = tb.ApplyItem(&event.ItemMaster{SKU: "N-1", Version: 1, BaseUOM: "EA", Aliases: []event.ItemAlias{{System: event.Some("odd"), Code: "NEW"}}})
@@ -182,7 +182,7 @@ func TestWhatIsResolvedStaysResolvedWhenTheEventGoesOn(t *testing.T) {
 		t.Fatalf("verdict %d, %+v, SKU %s", out.Verdict, out.Missing, m.SKU)
 	}
 	_, _ = tb.ApplyItem(&event.ItemMaster{SKU: "N-1", Version: 2, BaseUOM: "EA", UOMs: []event.ItemUnit{{UOM: "CA", Num: 6, Den: 1}}})
-	if out = r.Resolve(m, enrich.ProgressOf(event.MissingKindUnit)); out.Verdict != enrich.Resolved || string(out.Key) != "N-1|DC2" || m.QtyDelta != 6*one {
+	if out = r.Resolve(m, enrich.ProgressOf(event.MissingKindUnit)); out.Verdict != enrich.Resolved || string(out.Key) != "N-1|DC1" || m.QtyDelta != 6*one {
 		t.Errorf("verdict %d under %s, quantity %s", out.Verdict, out.Key, m.QtyDelta)
 	}
 }
