@@ -1,0 +1,135 @@
+// Package pipeline knits the parts of Crossdock into stages, and stages into a running process.
+package pipeline
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"crossdock/avro/serde"
+	"crossdock/connectors"
+	"crossdock/internal/config"
+	"crossdock/processors"
+	"crossdock/processors/enrich"
+	"crossdock/processors/inventory"
+	"crossdock/processors/masterdata"
+	"crossdock/processors/parking"
+	"crossdock/processors/translate"
+	"crossdock/topology"
+	"crossdock/topology/topics"
+)
+
+// The parts of a process beside the stages of the graph.
+const (
+	Ingress = "ingress" // the HTTP entry
+	Sink    = "sink"    // ClickHouse
+)
+
+// Parts are what stages are made of.
+type Parts struct {
+	Config     config.Config
+	Connectors *connectors.Table
+	Serde      *serde.Serde       // may be nil where the stages are only described
+	Tables     *masterdata.Tables // likewise
+	Metrics    prometheus.Registerer
+}
+
+// Naming makes the names of topics.
+func Naming(c *config.Config) topics.Naming { return topics.Naming{Prefix: c.Kafka.Prefix} }
+
+// AppPrefix begins the application id of every stage.
+func AppPrefix(c *config.Config) string { return c.App + "-" }
+
+// Sources lists the configured sources by name.
+func Sources(c *config.Config) []string {
+	names := make([]string, 0, len(c.Sources))
+	for name := range c.Sources {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Stages is the pipeline: every stage that runs on Kafka's groups and transactions, in the order of the data's way.
+func Stages(p Parts) ([]topology.Stage, error) {
+	if p.Metrics == nil {
+		p.Metrics = prometheus.NewRegistry()
+	}
+	if p.Connectors == nil { // the stages are only described
+		p.Connectors = &connectors.Table{}
+	}
+	translator, err := newTranslator(p.Connectors, &p.Config)
+	if err != nil {
+		return nil, err
+	}
+	counted := newCounters(p.Metrics)
+	routed := []topics.ID{topics.InventoryInbox, topics.OrdersInbox, topics.ShipmentsInbox, topics.ReturnsInbox, topics.ParkingInbox, topics.Exceptions}
+	return []topology.Stage{
+		{
+			Name: translate.Stage, Doc: "native documents to canonical events, enriched",
+			Raw: true, Tables: true, Outputs: append([]topics.ID{topics.Items, topics.Sites}, routed...),
+			New: func() processors.Processor {
+				return translate.New(translate.Options{
+					Translator: translator, Enricher: enrich.NewResolver(p.Tables), Naming: Naming(&p.Config), Counters: &counted.translate,
+				})
+			},
+		},
+		{
+			Name: "enrich", Doc: "movements in a source's codes and units to SKU, site and base unit",
+			Inputs: []topics.ID{topics.Movements}, Tables: true, Outputs: []topics.ID{topics.InventoryInbox, topics.ParkingInbox, topics.Exceptions},
+			New: func() processors.Processor { return enrich.New(p.Tables) },
+		},
+		{
+			Name: parking.Stage, Doc: "events that wait for an item, a site or a unit",
+			Inputs: []topics.ID{topics.ParkingInbox}, Tables: true, Outputs: routed,
+			Stores: []topology.Store{
+				{Name: "references", Doc: "what is missing, and how many events wait for it"},
+				{Name: "events", Doc: "the waiting events, in their order"},
+			},
+			New: func() processors.Processor {
+				return parking.New(parking.Options{
+					Tables: p.Tables, Finisher: enrich.NewResolver(p.Tables), Codec: p.Serde, Naming: Naming(&p.Config), Counters: &counted.parking,
+				})
+			},
+		},
+		{
+			Name: "inventory", Doc: "stock by SKU and site, double entry",
+			Inputs: []topics.ID{topics.InventoryInbox}, Outputs: []topics.ID{topics.Balances, topics.Ledger},
+			Stores: []topology.Store{{Name: "stock", Doc: "buckets, version and the dedupe memory of a key"}},
+			New: func() processors.Processor {
+				return inventory.New(inventory.Options{NoLedger: !p.Config.Inventory.Ledger, Counters: &counted.inventory})
+			},
+		},
+	}, nil
+}
+
+// Names lists every part that a process can run.
+func Names(stages []topology.Stage) []string {
+	names := []string{Ingress}
+	for _, s := range stages {
+		names = append(names, s.Name)
+	}
+	return append(names, Sink)
+}
+
+// choose checks names of parts; none are all.
+func choose(stages []topology.Stage, names []string) (map[string]bool, error) {
+	all := Names(stages)
+	chosen := map[string]bool{}
+	if len(names) == 0 {
+		names = all
+	}
+	for _, name := range names {
+		known := false
+		for _, a := range all {
+			known = known || a == name
+		}
+		if !known {
+			return nil, fmt.Errorf("there is no stage %q; there are %s", name, strings.Join(all, ", "))
+		}
+		chosen[name] = true
+	}
+	return chosen, nil
+}
