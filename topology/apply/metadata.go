@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,7 +34,7 @@ func layouts(ctx context.Context, client *kgo.Client, names []string) (map[strin
 	have := map[string]layout{}
 	for _, t := range resp.Topics {
 		switch err := kerr.ErrorForCode(t.ErrorCode); {
-		case err == kerr.UnknownTopicOrPartition || t.Topic == nil:
+		case errors.Is(err, kerr.UnknownTopicOrPartition) || t.Topic == nil:
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("topic %s: %w", *t.Topic, err)

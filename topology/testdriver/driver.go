@@ -66,8 +66,11 @@ type Driver struct {
 	arena   task.Arena
 	outputs outputs
 	lent    []processors.Record // to the transaction in hand
-	tables  int                 // generation of the tables
-	held    int                 // how many Togethers are open
+	items   *log
+	sites   *log
+	tables  int // generation
+	refused []error
+	held    int // how many Togethers are open
 	running bool
 }
 
@@ -119,6 +122,7 @@ func New(o Options) (*Driver, error) {
 		}
 		d.create(o.Naming.Topic(t.ID), n)
 	}
+	d.items, d.sites = d.logs[o.Naming.Topic(topics.Items)], d.logs[o.Naming.Topic(topics.Sites)]
 	for _, decl := range o.Stages {
 		s := &stage{Stage: decl, app: runtime.ApplicationID(o.Naming.Prefix, decl)}
 		d.stages = append(d.stages, s)
@@ -193,13 +197,11 @@ func (d *Driver) Together(f func() error) error {
 type Input struct {
 	driver *Driver
 	log    *log
-	table  topics.ID
-	feeds  bool // the tables
 }
 
 // Input is a topic of the table.
 func (d *Driver) Input(id topics.ID) *Input {
-	return &Input{driver: d, log: d.logs[d.opts.Naming.Topic(id)], table: id, feeds: id == topics.Items || id == topics.Sites}
+	return &Input{driver: d, log: d.logs[d.opts.Naming.Topic(id)]}
 }
 
 // Raw is the topic of what a source sent, which the first use makes.
@@ -229,27 +231,28 @@ func (in *Input) Pipe(key []byte, e event.Record, headers ...processors.Header) 
 // PipeBytes is Pipe for a value as it is: a document, a value with another framing, nil for a tombstone.
 func (in *Input) PipeBytes(key, value []byte, headers ...processors.Header) error {
 	d := in.driver
-	d.append(in.log, d.partition(in.log, key), processors.Record{
-		Time: d.now.UnixMilli() * 1000, Key: slices.Clone(key), Value: slices.Clone(value), Headers: cloneHeaders(headers),
-	})
-	if in.feeds && d.opts.Tables == nil {
+	if (in.log == d.items || in.log == d.sites) && d.opts.Tables == nil {
 		for _, s := range d.stages {
 			if s.Tables {
 				return fmt.Errorf("testdriver: stage %s looks up master data, and a record of %s reaches no table: set Options.Tables", s.Name, in.log.name)
 			}
 		}
 	}
-	if in.feeds && d.opts.Tables != nil {
-		if err := d.opts.Tables.ApplyTable(in.table, slices.Clone(key), slices.Clone(value)); err != nil {
-			return fmt.Errorf("testdriver: a record of %s: %w", in.log.name, err)
-		}
-		d.tables++
+	refused := d.append(in.log, d.partition(in.log, key), processors.Record{
+		Time: d.now.UnixMilli() * 1000, Key: slices.Clone(key), Value: slices.Clone(value), Headers: cloneHeaders(headers),
+	})
+	if refused != nil {
+		return refused
 	}
 	if d.held > 0 {
 		return nil
 	}
 	return d.run()
 }
+
+// TableErrors are of records that stages put on the topics items and sites, and the tables refused. They are skipped, as in
+// the runtime.
+func (d *Driver) TableErrors() []error { return d.refused }
 
 // partition is what Java's default partitioner and the runtime's give: murmur2 of the key.
 func (d *Driver) partition(l *log, key []byte) int32 {
@@ -259,10 +262,23 @@ func (d *Driver) partition(l *log, key []byte) int32 {
 	return int32(d.byKey.Partition(&kgo.Record{Key: key}, len(l.partitions)))
 }
 
-func (d *Driver) append(l *log, partition int32, r processors.Record) {
+// append puts a record on a topic. An error is the tables', which have not taken it.
+func (d *Driver) append(l *log, partition int32, r processors.Record) error {
 	r.Topic, r.Partition, r.Offset = l.name, partition, int64(len(l.partitions[partition]))
 	l.partitions[partition] = append(l.partitions[partition], r)
 	l.all = append(l.all, &r)
+	if d.opts.Tables == nil || l != d.items && l != d.sites {
+		return nil
+	}
+	id := topics.Items
+	if l == d.sites {
+		id = topics.Sites
+	}
+	d.tables++
+	if err := d.opts.Tables.ApplyTable(id, slices.Clone(r.Key), slices.Clone(r.Value)); err != nil {
+		return fmt.Errorf("testdriver: a record of %s: %w", l.name, err)
+	}
+	return nil
 }
 
 func cloneHeaders(headers []processors.Header) []processors.Header {

@@ -334,6 +334,18 @@ func TestStagesLookAgainWhenTheTablesChange(t *testing.T) {
 	}
 }
 
+// Master data that a stage has translated reaches the tables like any other.
+func TestStagesFeedTheTables(t *testing.T) {
+	items := tables{}
+	d := newDriver(t, testdriver.Options{Tables: items, Stages: []topology.Stage{
+		stage("translate", topics.Movements, forward(topics.Items), topics.Items)}})
+	pipe(t, d.Input(topics.Movements), "a", "item")
+	pipe(t, d.Input(topics.Movements), "b", "bad")
+	if !items["a"] || len(items) != 1 || len(d.TableErrors()) != 1 {
+		t.Errorf("items are %v, errors %v", items, d.TableErrors())
+	}
+}
+
 func TestRawTopicIsMadeByItsFirstUse(t *testing.T) {
 	s := stage("translate", topics.Movements, forward(topics.InventoryInbox), topics.InventoryInbox)
 	s.Raw = true

@@ -121,7 +121,9 @@ func (d *Driver) transact(r *run, f func() error) error {
 		case err == nil && aborts == 0:
 			r.task.Commit()
 			for _, p := range d.outputs.list {
-				d.append(p.log, p.partition, p.record)
+				if err := d.append(p.log, p.partition, p.record); err != nil {
+					d.refused = append(d.refused, err)
+				}
 			}
 			d.end()
 			return nil

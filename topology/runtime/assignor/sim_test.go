@@ -222,7 +222,7 @@ func TestGroupSettlesEvenAndNeverSharesAPartition(t *testing.T) {
 				}
 				pick(&live)
 			},
-			"restart": func(t *rapid.T) {
+			"restart": func(*rapid.T) {
 				w := pick(&live)
 				live = append(live, &worker{id: w.id + "'", instance: w.instance, reads: names, generation: -1})
 			},
