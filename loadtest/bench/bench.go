@@ -43,6 +43,8 @@ type Options struct {
 	Stores []string
 	// Ledger says that the stage writes the ledger: it is verified too.
 	Ledger bool
+	// Revision of the source, for the result, where the build does not carry it (go build -buildvcs=false).
+	Revision string
 	// Timeout bounds each step of a run; default 5 min.
 	Timeout time.Duration
 	// Progress, where given, is told how it goes, from one goroutine.

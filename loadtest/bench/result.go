@@ -74,7 +74,7 @@ type Measure struct {
 	BrokerCPUSecondsPerMillion  float64 `json:"broker_cpu_seconds_per_million,omitempty"`
 	MachineCPUSecondsPerMillion float64 `json:"machine_cpu_seconds_per_million,omitempty"` // of all processes together
 	PeakBytes                   int64   `json:"peak_bytes,omitempty"`                      // resident
-	BytesPerRecord              float64 `json:"bytes_per_record,omitempty"`
+	BytesPerRecord              float64 `json:"bytes_per_record,omitempty"`                // of key and value, uncompressed
 	Commits                     int64   `json:"commits,omitempty"`
 }
 
@@ -82,7 +82,7 @@ func newResult(name string, o Options) Result {
 	r := Result{
 		Benchmark: name, Time: time.Now().UTC().Truncate(time.Second),
 		Machine:  Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH},
-		Versions: Versions{Go: runtime.Version()},
+		Versions: Versions{Go: runtime.Version(), Revision: o.Revision},
 		Workload: Workload{o.Records, o.Seed, o.Partitions, o.Ledger},
 	}
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {

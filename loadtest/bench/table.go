@@ -15,7 +15,7 @@ func (r *Result) Table(w io.Writer) error {
 	}
 	first := &r.Runs[0]
 	var head, body, foot strings.Builder
-	fmt.Fprintf(&head, "%s: %s movements of %.0f bytes, %s keys, %d partitions, seed %d, %d runs\n",
+	fmt.Fprintf(&head, "%s: %s movements of %.0f bytes with their record keys, %s SKUs at sites, %d partitions, seed %d, %d runs\n",
 		r.Benchmark, grouped(r.Workload.Records), first.Fill.BytesPerRecord, grouped(int64(first.Keys)), r.Workload.Partitions, r.Workload.Seed, len(r.Runs))
 	fmt.Fprintf(&head, "%d cores of %s, %s; broker %s, %s, %s\n\n",
 		r.Machine.Cores, r.Machine.CPU, r.Machine.System, r.Versions.Broker, r.Versions.Client, r.Versions.Go)

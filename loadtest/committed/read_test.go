@@ -62,6 +62,15 @@ func writer(t *testing.T, opts []kgo.Opt, name string, n int) *kgo.Client {
 
 func read(t *testing.T, opts []kgo.Opt) map[string]int {
 	t.Helper()
+	got, err := names(t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// names counts the records by the name of who wrote them.
+func names(t *testing.T, opts []kgo.Opt) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	got := map[string]int{}
@@ -70,10 +79,7 @@ func read(t *testing.T, opts []kgo.Opt) map[string]int {
 		got[name]++
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	return got, err
 }
 
 func TestWhatIsCommittedIsReadOnceAndNothingElse(t *testing.T) {
@@ -104,13 +110,18 @@ func TestAnOpenTransactionIsWaitedFor(t *testing.T) {
 		t.Errorf("with a transaction open: %v", err)
 	}
 
-	done := make(chan map[string]int)
-	go func() { done <- read(t, opts) }()
+	done := make(chan error, 1)
+	var got map[string]int
+	go func() {
+		var err error
+		got, err = names(t, opts)
+		done <- err
+	}()
 	if err := open.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-done; got["before"] != 10 || got["open"] != 10 {
-		t.Errorf("read %v", got)
+	if err := <-done; err != nil || got["before"] != 10 || got["open"] != 10 {
+		t.Errorf("read %v: %v", got, err)
 	}
 }
 
