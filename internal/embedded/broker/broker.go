@@ -4,8 +4,8 @@
 // It is a broker by behaviour, not a mock by script. It has what the pipeline relies on: idempotent and transactional
 // producers (KIP-98, KIP-447 and KIP-890: fencing by InitProducerId, stable offset fetches, the last stable offset, abort by
 // timeout), classic groups with cooperative rebalancing and static members, ListTransactions, DescribeProducers and
-// DescribeTransactions, RemoveMembers, compaction and retention (swept every few seconds), topic configuration, message size
-// limits, and topic ids that change when a topic is created anew.
+// DescribeTransactions, RemoveMembers, topic configuration, message size limits, compaction and retention, and topic ids that
+// change when a topic is created anew. The tests of this package hold it to that list.
 //
 // # Where it is not Kafka
 //
@@ -15,7 +15,12 @@
 //   - Replication is for show: min.insync.replicas is stored and never missed, and a transaction's markers are written in one
 //     step, so that states between (an End whose markers are still on the way) are never seen. Exactly-once under broker
 //     failures is proven on real Kafka only.
-//   - There is no throttling and no delay before a group's first rebalance.
+//   - Compaction and retention sweep every CleanInterval, and only while some topic sets cleanup.policy=compact,
+//     retention.ms or retention.bytes itself; min.compaction.lag.ms is stored and not heeded. The newest batch of a partition
+//     is never compacted.
+//   - A stable offset fetch of a group that has neither had a member nor a committed offset answers GROUP_ID_NOT_FOUND, where
+//     Kafka answers UNSTABLE_OFFSET_COMMIT if a transaction holds its first one.
+//   - There is no throttling, no delay before a group's first rebalance, and quotas are stored only.
 package broker
 
 import (
@@ -44,6 +49,7 @@ type Options struct {
 	Brokers        int           // nodes; 0: 1
 	Partitions     int           // of topics created with the default number; 0: DefaultPartitions
 	RetentionBytes int64         // per partition of topics that set none (log.retention.bytes); 0: unlimited
+	CleanInterval  time.Duration // between sweeps of compaction and retention (log.cleaner.backoff.ms); 0: 1 minute
 	Config         [][2]string   // more of the broker's dynamic configuration: name, value
 	Listen         ListenFunc    // replaces net.Listen, for faults on connections; nil: net.Listen
 	TxnTimeoutMax  time.Duration // transaction.max.timeout.ms; 0: 15 minutes
@@ -59,6 +65,9 @@ func (o *Options) ensureDefaults() {
 	if o.Partitions == 0 {
 		o.Partitions = DefaultPartitions
 	}
+	if o.CleanInterval == 0 {
+		o.CleanInterval = time.Minute
+	}
 	if o.TxnTimeoutMax == 0 {
 		o.TxnTimeoutMax = 15 * time.Minute
 	}
@@ -71,6 +80,9 @@ func (o *Options) validate() error {
 	}
 	if o.Partitions < 1 {
 		errs = append(errs, fmt.Errorf("%d partitions: at least 1", o.Partitions))
+	}
+	if o.CleanInterval < time.Millisecond {
+		errs = append(errs, fmt.Errorf("%s between sweeps: at least 1ms", o.CleanInterval))
 	}
 	if o.Port < 0 || o.Port+o.Brokers > 1<<16 {
 		errs = append(errs, fmt.Errorf("port %d is none for %d brokers", o.Port, o.Brokers))
@@ -92,6 +104,7 @@ func Start(o Options) (*Broker, error) {
 	}
 	config := map[string]string{
 		"message.max.bytes":          strconv.Itoa(MaxMessage),
+		"log.cleaner.backoff.ms":     strconv.FormatInt(o.CleanInterval.Milliseconds(), 10),
 		"transaction.max.timeout.ms": strconv.FormatInt(o.TxnTimeoutMax.Milliseconds(), 10),
 	}
 	if o.RetentionBytes > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,7 +17,13 @@ import (
 // program is the package of the daemon's program, and sources are the folders of the module that it is built from.
 const program = "./internal/testservices/servicesd"
 
-func sources() []string { return []string{"internal/testservices", "internal/embedded"} }
+func sources() []string {
+	return []string{
+		"internal/embedded/artifact", "internal/embedded/clickhouse", "internal/embedded/process",
+		"internal/testservices/apicurio", "internal/testservices/daemon", "internal/testservices/jvm",
+		"internal/testservices/kafka", "internal/testservices/servicesd",
+	}
+}
 
 // ModuleRoot finds the module that holds dir.
 func ModuleRoot(dir string) (string, error) {
@@ -82,7 +87,7 @@ func sourceKey(root string) (string, error) {
 		h.Write(b)
 		return nil
 	}
-	if err := errors.Join(add(filepath.Join(root, "go.mod")), add(filepath.Join(root, "go.sum"))); err != nil {
+	if err := add(filepath.Join(root, "go.mod")); err != nil {
 		return "", err
 	}
 	for _, folder := range sources() {
