@@ -19,6 +19,8 @@
 //   - A quantity of 0 moves nothing: it is counted and passed over (the enrich stage has turned a zero-quantity status
 //     change, as Koerber sends it, into the quantity that changed status). 0 of a source quantity that is not 0 is a
 //     movement that nobody enriched: rejected.
+//   - Stock below zero is posted and flagged, whatever the site's policy of negative stock says (ALLOW): to refuse a
+//     movement that happened would make the balance depend on the order of arrival.
 //   - No bucket, and not the stock on site, passes 18 digits: the movement that would is rejected.
 //
 // Snapshots, reservations and requests for them stand on the inbox too; this stage passes over them and counts.

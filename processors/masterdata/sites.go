@@ -90,11 +90,11 @@ func (t *siteTable) find(system, code string) (Site, Finding) {
 	own, anyone := t.byName[code], (*Site)(nil)
 	twoOwn, twoAny := false, false
 	for _, a := range t.byAlias[code] {
-		switch {
-		case a.system == "":
+		switch a.system {
+		case "":
 			twoAny = twoAny || anyone != nil && anyone != a.site
 			anyone = a.site
-		case a.system == system:
+		case system:
 			twoOwn = twoOwn || own != nil && own != a.site
 			own = a.site
 		}

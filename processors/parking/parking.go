@@ -230,11 +230,11 @@ func (p *processor) release(ctx *counter, ref []byte, limit int) (left bool, err
 		q.head++
 		p.options.Counters.Released.Add(1)
 	}
-	switch {
-	case q.head == q.tail:
+	switch q.head {
+	case q.tail:
 		refs.Delete(ref)
 		return false, nil
-	case q.head == before:
+	case before:
 		return true, nil
 	}
 	p.key = appendEventKey(p.key[:0], ref, q.head)
@@ -289,11 +289,13 @@ type counter struct {
 	emitted int
 }
 
+// Emit counts one.
 func (c *counter) Emit(to topics.ID, key []byte, e event.Record) {
 	c.emitted++
 	c.Context.Emit(to, key, e)
 }
 
+// EmitRaw counts one.
 func (c *counter) EmitRaw(to topics.ID, key, value []byte, headers []processors.Header) {
 	c.emitted++
 	c.Context.EmitRaw(to, key, value, headers)

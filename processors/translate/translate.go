@@ -161,6 +161,7 @@ type sink struct {
 	part   int32 // of what comes next
 }
 
+// Event has an event enriched and sent on; a rejection of it is a dead letter of this part.
 func (s *sink) Event(e event.Record) error {
 	part := s.part
 	s.part++
@@ -181,6 +182,7 @@ func (s *sink) Event(e event.Record) error {
 	return nil
 }
 
+// Problem makes a dead letter of a part, or counts a notice.
 func (s *sink) Problem(p *Problem) error {
 	part := s.part
 	s.part++

@@ -40,13 +40,14 @@ type warehouse struct {
 	happened                               strings.Builder
 	versions                               map[string]int64
 	stock                                  map[string]event.InventoryBalance
+	troubles                               map[string]bool // exceptions, by id
 	naming                                 topics.Naming
 	newParking, newInventory, newTranslate func() processors.Processor
 }
 
 func newWarehouse(t *testing.T) *warehouse {
 	w := &warehouse{t: t, tables: new(masterdata.Tables), counters: new(inventory.Counters), versions: map[string]int64{},
-		stock: map[string]event.InventoryBalance{}, naming: topics.Naming{Prefix: "crossdock."}}
+		stock: map[string]event.InventoryBalance{}, troubles: map[string]bool{}, naming: topics.Naming{Prefix: "crossdock."}}
 	w.newInventory = func() processors.Processor { return inventory.New(inventory.Options{Counters: w.counters}) }
 	w.newParking = func() processors.Processor {
 		return parking.New(parking.Options{Tables: w.tables, Finisher: enrich.NewResolver(w.tables), Codec: w.enrich.Serde, Naming: w.naming})
@@ -233,6 +234,7 @@ func (w *warehouse) tell(o fake.Output) {
 	case topics.Exceptions:
 		var x event.LogisticsException
 		w.decode(o, &x)
+		w.troubles[x.ExceptionID] = true
 		w.say("exception  %s %s: %s", x.Severity, x.Class, x.Detail)
 		w.say("           remedy: %s", x.Remedy)
 	case topics.DeadLetters:
