@@ -196,6 +196,42 @@ func TestManyFaultsEndTheReading(t *testing.T) {
 	}
 }
 
+// TestSetsLargerThanTheWindowReadTheSame streams sets of up to some hundred kilobytes, whose window has to grow and move while a set
+// is held, with broken ones and an unfinished one between them.
+func TestSetsLargerThanTheWindowReadTheSame(t *testing.T) {
+	var document strings.Builder
+	for i, lines := range []int{3, 9000, 1, 3000, 40, 12000, 2} {
+		set := append([]string{}, oneSet...)
+		for n := range lines {
+			set = append(set, "NTE**line "+itoa(n)+" of the set "+itoa(i))
+		}
+		one := interchange("*", ">", "~\r\n", set, oneSet)
+		if i%3 == 1 {
+			one = strings.Replace(one, "SE*5*2", "SE*6*2", 1)
+		}
+		document.WriteString(one)
+	}
+	text := document.String()
+	text = text[:len(text)-60]
+	want := read(t, text)
+	if len(want.sets) < 10 || len(want.faults) < 3 {
+		t.Fatalf("%d sets, %v", len(want.sets), want.faults)
+	}
+	for name, stream := range map[string]io.Reader{
+		"as it comes": strings.NewReader(text), "in halves": iotest.HalfReader(strings.NewReader(text)), "with data and end at once": iotest.DataErrReader(strings.NewReader(text)),
+	} {
+		got := readAll(t, NewReader(stream, Limits{}, UTF8))
+		if got.codes() != want.codes() || strings.Join(got.sets, "") != strings.Join(want.sets, "") {
+			t.Fatalf("%s: %d sets and %q, want %d and %q", name, len(got.sets), got.codes(), len(want.sets), want.codes())
+		}
+		for i := range got.faults {
+			if !bytes.Equal(got.faults[i].Raw, want.faults[i].Raw) || got.faults[i].Pos != want.faults[i].Pos {
+				t.Fatalf("%s: fault %d is %v", name, i, got.faults[i])
+			}
+		}
+	}
+}
+
 // pattern is an endless stream of one text.
 type pattern struct {
 	text string
