@@ -218,11 +218,29 @@ func TestAStageThatLeavesIsShownWithItsLastWords(t *testing.T) {
 	}
 }
 
-func TestAStageThatDoesNothingIsStopped(t *testing.T) {
-	o, _ := options(t, "hangs")
-	o.Timeout = 3 * time.Second
+func TestAStageThatDoesNothingIsStoppedWithTheBenchmark(t *testing.T) {
+	o, admin := options(t, "hangs")
+	ctx, stop := context.WithCancelCause(t.Context())
+	o.Progress = func(p Progress) {
+		if p.Phase == Drain {
+			stop(errors.New("somebody pressed Ctrl-C"))
+		}
+	}
+	_, err := Inventory(ctx, o)
+	if err == nil || !strings.Contains(err.Error(), "drain: 0 of 20000 committed: somebody pressed Ctrl-C") {
+		t.Errorf("%v", err)
+	}
+	left, err := admin.ListTopics(t.Context())
+	if err != nil || left.Has("bench.1-inventory-inbox") {
+		t.Errorf("%v, the run's topics are left", err)
+	}
+}
+
+func TestAStepThatTakesTooLongIsNamed(t *testing.T) {
+	o, _ := options(t, faultNo)
+	o.Timeout = time.Nanosecond
 	_, err := Inventory(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "drain: 0 of 20000 committed: not done within 3s") {
+	if err == nil || !strings.Contains(err.Error(), "fill: ") || !strings.Contains(err.Error(), "not done within 1ns") {
 		t.Errorf("%v", err)
 	}
 }
