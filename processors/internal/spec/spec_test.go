@@ -1,4 +1,4 @@
-// Package spec holds the rules of the stages as a warehouse person can read them: testdata has what happened in the
+// Package spec holds the rules of the stages as a warehouse person can read them: testdata/rules has what happened in the
 // warehouse, and below it what became of it. The stages run as they are, one after the other, without a broker.
 //
 // go test ./processors/internal/spec -rewrite writes the files again; read the difference as a change of the rules.
@@ -24,7 +24,7 @@ import (
 )
 
 func TestRules(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/rules", func(t *testing.T, path string) {
 		w := newWarehouse(t)
 		datadriven.RunTest(t, path, w.run)
 	})
