@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 
 	"crossdock/avro/event"
 )
@@ -114,6 +117,21 @@ func (s *Settings) Validate() error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// Decode reads text in the source's charset; ok is false for bytes that are none. Windows-1252 stands for ISO 8859-1: it has
+// all of it, and printable signs where that has control characters.
+func (s *Settings) Decode(b []byte) (text string, ok bool) {
+	if s.Charset != Latin1 {
+		return string(b), utf8.Valid(b)
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			decoded, err := charmap.Windows1252.NewDecoder().Bytes(b)
+			return string(decoded), err == nil
+		}
+	}
+	return string(b), true
 }
 
 // Location is the zone of times that name none.

@@ -45,6 +45,7 @@ func TestBrokenLineIsAProblemWithItsNumberAndTheOthersSurvive(t *testing.T) {
 		field      string
 	}{
 		{"no JSON", `{"event":`, connectors.BadLine, ""},
+		{"not UTF-8", strings.Replace(goodLine, "TEA", "T\xc4", 1), connectors.BadText, ""},
 		{"no object", `[1,2]`, connectors.BadLine, ""},
 		{"two values", goodLine + ` {}`, connectors.BadLine, ""},
 		{"unknown kind", `{"event":"Movement"}`, connectors.BadCode, "event"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf8"
 
 	"crossdock/avro/event"
 	"crossdock/connectors"
@@ -20,6 +21,9 @@ const maxLine = 4 << 20
 // Read reads one line. d says what the line does not: see complete. The error is a *FieldError or says that the text is no
 // JSON.
 func (c *Codec) Read(line []byte, d *connectors.Document, number int) (event.Record, error) {
+	if !utf8.Valid(line) { // the JSON reader would put a replacement character in its place
+		return nil, wrong(connectors.BadText, "", "write UTF-8 (RFC 8259)", "the line is not UTF-8")
+	}
 	t, err := parse(line)
 	if err != nil {
 		return nil, wrong(connectors.BadLine, "", "write one JSON object a line (RFC 8259)", "%v", err)

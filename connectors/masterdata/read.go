@@ -13,8 +13,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
-
 	"crossdock/connectors"
 )
 
@@ -198,16 +196,12 @@ func (f *file) csv(ctx context.Context) error {
 
 // decode takes a text out of the source's charset.
 func (f *file) decode(r *row, column, text string) string {
-	if utf8.ValidString(text) {
-		return text
+	decoded, ok := f.doc.Settings.Decode([]byte(text))
+	if !ok {
+		r.fail(connectors.BadText, column, "save the file as UTF-8, or set the source's charset to iso-8859-1", "%s is not text", column)
+		return ""
 	}
-	if f.doc.Settings.Charset == connectors.Latin1 {
-		if t, err := charmap.Windows1252.NewDecoder().String(text); err == nil {
-			return t
-		}
-	}
-	r.fail(connectors.BadText, column, "save the file as UTF-8, or set the source's charset to iso-8859-1", "%s is not UTF-8", column)
-	return ""
+	return decoded
 }
 
 var errRowTooLong = errors.New("row too long")
@@ -293,6 +287,10 @@ func (f *file) json(ctx context.Context) error {
 // element gives out one object of a JSON file.
 func (f *file) element(raw json.RawMessage, kind string, ordinal int, at int64) error {
 	r := &row{values: map[string]string{}, line: ordinal, at: at, raw: raw, doc: f.doc, kind: kind}
+	if !utf8.Valid(raw) { // the JSON reader would put a replacement character in its place
+		r.fail(connectors.BadText, "", "write UTF-8 (RFC 8259)", "the element is not UTF-8")
+		return f.out.Problem(r.problem)
+	}
 	var members map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()

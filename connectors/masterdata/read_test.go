@@ -173,6 +173,7 @@ func TestJSONHasTheSameNames(t *testing.T) {
  "items":[{"sku":"TEA","base_uom":"EA","units":["CA=24","PAL=960"],"lot_tracked":true,"version":4},
   {"sku":"MUG","base_uom":"EA","colour":"blue"},
   7,
+  {"sku":"T`+"\xc4"+`","base_uom":"EA"},
   {"sku":"CUP","base_uom":"EA","units":{"CA":24}},
   {"sku":"POT","base_uom":"EA"}]}`)
 	if len(r.sites) != 1 || len(r.items) != 2 || r.items[0].Version != 4 || len(r.items[0].UOMs) != 2 || !r.items[0].LotTracked || r.items[1].SKU != "POT" {
@@ -185,7 +186,7 @@ func TestJSONHasTheSameNames(t *testing.T) {
 			t.Errorf("not complete: %v", &p)
 		}
 	}
-	if diff := cmp.Diff([]string{"UNKNOWN_FIELD line 3", "BAD_LINE line 4", "BAD_LINE line 5"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"UNKNOWN_FIELD line 3", "BAD_LINE line 4", "BAD_TEXT line 5", "BAD_LINE line 6"}, got); diff != "" {
 		t.Fatal(diff)
 	}
 }

@@ -7,13 +7,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/cespare/xxhash/v2"
-	"golang.org/x/text/encoding/charmap"
-
 	"crossdock/avro/event"
 	"crossdock/connectors"
 	"crossdock/connectors/x12/syntax"
 	"crossdock/topology/topics"
+	"github.com/cespare/xxhash/v2"
 )
 
 // A mapper turns one transaction set into events. It keeps the first thing that is wrong, with the number of the others:
@@ -53,7 +51,10 @@ func (m *mapper) text(s *syntax.Segment, element, limit int) string {
 	if len(b) == 0 {
 		return ""
 	}
-	t := m.decode(b)
+	t, ok := m.doc.Settings.Decode(b)
+	if !ok {
+		m.fail(connectors.BadText, s, element, "ask the sender for UTF-8, or set the source's charset to iso-8859-1", "%s is not text", name(s, element))
+	}
 	if len(t) > limit && utf8.RuneCountInString(t) > limit {
 		m.fail(connectors.TooLong, s, element, "ask the sender to keep to the standard's length: a value cut short would name something else",
 			"%s has %d characters, the standard allows %d", name(s, element), utf8.RuneCountInString(t), limit)
@@ -80,22 +81,6 @@ func some(t string) event.Optional[string] {
 		return event.Optional[string]{}
 	}
 	return event.Some(t)
-}
-
-func (m *mapper) decode(b []byte) string {
-	if m.doc.Settings.Charset != connectors.Latin1 {
-		return string(b)
-	}
-	for _, c := range b {
-		if c >= utf8.RuneSelf {
-			// Windows-1252 has ISO 8859-1 in it, and printable signs where that has control characters.
-			if t, err := charmap.Windows1252.NewDecoder().Bytes(b); err == nil {
-				return string(t)
-			}
-			break
-		}
-	}
-	return string(b)
 }
 
 // quantity reads an exact quantity that is not negative; ok is false where the element is empty.
