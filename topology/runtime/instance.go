@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -93,7 +94,13 @@ func (i *Instance) Run(ctx context.Context) error {
 		return errors.New("runtime: an instance runs once; make another")
 	}
 	defer i.metrics.unregister()
-	if err := i.checkTopics(ctx); err != nil {
+	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
+		kgo.MetadataMinAge(i.cfg.MetadataMinAge), kgo.WithLogger(clientLog{i.log}))...)
+	if err != nil {
+		return exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", i.cfg.App)
+	}
+	defer client.Close()
+	if err := i.checkTopics(ctx, client); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -119,6 +126,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	for _, w := range i.workers {
 		group.Go(func() error { return w.run(ctx) })
 	}
+	group.Go(func() error { return i.watchOwners(ctx, kadm.NewClient(client)) })
 	i.up.Store(true)
 	defer i.up.Store(false)
 	return group.Wait()
@@ -141,13 +149,7 @@ func (i *Instance) Ready() bool {
 const topicGrace = 3 * time.Second
 
 // checkTopics waits for the brokers, and says which topic is missing.
-func (i *Instance) checkTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
-		kgo.MetadataMinAge(i.cfg.MetadataMinAge), kgo.WithLogger(clientLog{i.log}))...)
-	if err != nil {
-		return exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", i.cfg.App)
-	}
-	defer client.Close()
+func (i *Instance) checkTopics(ctx context.Context, client *kgo.Client) error {
 	began := time.Now()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := i.topics.check(ctx, client, &i.stage)

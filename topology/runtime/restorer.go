@@ -49,6 +49,7 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 		kgo.KeepControlRecords(),                    // a changelog ends with a marker, and its tail may be nothing but aborted records
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a changelog truncated under us is no changelog
 		kgo.FetchMaxPartitionBytes(8<<20),
+		kgo.FetchMaxWait(fetchWait),
 	)...)
 	if err != nil {
 		return nil, exit(StageFailed, err, "Correct the client's options.", "the restorer's client cannot be made")

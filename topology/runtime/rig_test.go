@@ -138,7 +138,7 @@ func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32) *
 	t.Helper()
 	app := fmt.Sprintf("t%d-%d-%s", os.Getpid(), rigs.Add(1), stage.Name)
 	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

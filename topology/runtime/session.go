@@ -75,6 +75,10 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	return s, nil
 }
 
+// fetchWait is how long a broker holds a fetch without records (fetch.max.wait.ms). A partition that is resumed or added
+// joins the next fetch, so this is what a restored task may wait for its first record; franz-go's default is 5 s.
+const fetchWait = 200 * time.Millisecond
+
 func (s *session) options() []kgo.Opt {
 	w := s.worker
 	c := &w.cfg
@@ -93,6 +97,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
 		kgo.HeartbeatInterval(c.HeartbeatInterval),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // lost records stop the worker by name
 		kgo.OnPartitionsAssigned(s.onAssigned),

@@ -27,6 +27,7 @@ type worker struct {
 	pool  *fetchPool
 
 	session *session
+	client  atomic.Pointer[kgo.Client] // the session's, for others than the worker
 	runs    map[input]*run
 	txn     *transaction
 	bound   bound
@@ -144,11 +145,13 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	w.client.Store(w.session.client)
 	if w.tables != nil {
 		defer w.tables.watch(w.session.wake.wake)()
 	}
 	defer func() {
 		w.ready.Store(false)
+		w.client.Store(nil)
 		for _, r := range w.runs {
 			w.drop(r)
 		}
