@@ -6,37 +6,37 @@ package event
 type DeadLetter struct {
 	// topic/partition/offset/part of what failed: a second sending has the same.
 	ID string
-	// Stage that rejected it.
+	// Stage of the pipeline that rejected it, by its name in the topology.
 	Stage string
-	// Stable code of the cause.
+	// Stable code of the cause, such as BAD_RECORD: it is counted and alerted on.
 	Cause string
-	// What and where, in a sentence.
+	// What is wrong and where, in a sentence for a person.
 	Detail string
 	// Segment, line or byte within the document.
 	Position Optional[string]
-	// What to do, in a sentence.
+	// What a person should do, in a sentence.
 	Remedy string
-	// Topic of the failed record.
+	// Topic of the failed record, as the broker names it.
 	Topic string
-	// Its partition.
+	// Partition of the failed record.
 	Partition int32
-	// Its offset.
+	// Offset of the failed record in its partition.
 	Offset int64
 	// Number of the failing part within the record, from 0.
 	Part int32
-	// Its key.
+	// Key of the failed record, as it was; null: it had none.
 	Key Optional[[]byte]
 	// The failing bytes: the whole record, or the failing part of a document.
 	Value Optional[[]byte]
-	// Its headers.
+	// Headers of the failed record, in their order.
 	Headers []TextPair
-	// Where the raw bytes lie.
+	// Where the bytes as received lie: topic/partition/offset, or the file's name.
 	RawRef Optional[string]
-	// Source system, where known.
+	// Configured name of the source system, where it is known.
 	Source Optional[string]
 	// How often it has been tried, from 1.
 	Attempt int32
-	// When it was rejected.
+	// When it was rejected, by the clock of the stage, UTC.
 	FailedAt Micros
 }
 

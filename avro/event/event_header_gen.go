@@ -24,7 +24,7 @@ type EventHeader struct {
 	SourceSeq Optional[int64]
 	// Version of the document in the source's own terms; a state document without one is versioned by raw partition and offset.
 	SourceVersion Optional[string]
-	// When it happened, UTC.
+	// When it happened, by the source's word, UTC.
 	EventTime Micros
 	// Offset of the sender's clock from UTC in minutes, where it said one.
 	EventTZOffset Optional[int32]
@@ -32,11 +32,11 @@ type EventHeader struct {
 	CapturedTime Optional[Micros]
 	// When Crossdock received it, UTC.
 	IngestTime Micros
-	// What to do with the document.
+	// What the sender asks to do with the document: GS1 documentActionCode.
 	Action Action
 	// Event id of the event that this one corrects or reverses.
 	CorrectsEventID Optional[string]
-	// Why that event was wrong.
+	// Why the corrected event was wrong (EPCIS 2.0 errorDeclaration); null: this event corrects none, or says no reason.
 	ErrorReason Optional[ErrorReason]
 	// Site: before enrichment as the source names the location, after it canonical. Empty where the event concerns no site.
 	Site string

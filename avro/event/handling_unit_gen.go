@@ -4,15 +4,15 @@ package event
 
 // HandlingUnit is the record crossdock.v1.HandlingUnit: One level of an SSCC tree.
 type HandlingUnit struct {
-	// SSCC-18 or licence plate.
+	// SSCC-18 (GS1 General Specifications 3.3.1) or the warehouse's own licence plate.
 	SSCC string
-	// SSCC that holds this one.
+	// SSCC of the unit that holds this one; null: it is the outermost.
 	Parent Optional[string]
 	// SKU within, for the lowest level.
 	SKU Optional[string]
-	// Quantity within, base unit.
+	// Quantity of the SKU within, in its base unit; null where several SKUs are within.
 	Qty Optional[Quantity]
-	// Lot within.
+	// Lot or batch within; null: not tracked or mixed.
 	Lot Optional[string]
 }
 

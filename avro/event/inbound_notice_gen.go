@@ -6,17 +6,17 @@ package event
 type InboundNotice struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Number of the notice.
+	// Number of the advance shipping notice, as its sender writes it.
 	ASN string
-	// Shipment that it announces.
+	// Number of the shipment that it announces.
 	Shipment string
-	// Carrier, SCAC where known.
+	// Carrier, as SCAC where the sender says one.
 	Carrier Optional[string]
-	// Expected arrival.
+	// When the goods are expected to arrive, UTC.
 	Expected Optional[Micros]
-	// SSCC tree.
+	// Handling units of the shipment, as a tree by their parents.
 	HandlingUnits []HandlingUnit
-	// Lines.
+	// Lines of the notice, in the sender's order.
 	Lines []NoticeLine
 }
 

@@ -4,47 +4,47 @@ package event
 
 // InventoryBalance is the record crossdock.v1.InventoryBalance: Stock of one SKU and site now (topic balances, key sku|site). Quantities in the item's base unit.
 type InventoryBalance struct {
-	// SKU.
+	// Canonical SKU.
 	SKU string
-	// Site.
+	// Canonical site.
 	Site string
 	// Postings applied to the key so far; only rises.
 	Version int64
-	// Latest event time among them.
+	// Latest event time among the postings applied, UTC.
 	AsOf Micros
-	// When the last one was posted.
+	// When the last posting was applied, by the stage's clock, UTC.
 	PostedAt Micros
-	// Bucket AVAILABLE.
+	// Quantity in bucket AVAILABLE: free to be allocated, base unit.
 	Available Quantity
-	// Bucket ALLOCATED.
+	// Quantity in bucket ALLOCATED: promised to orders, base unit.
 	Allocated Quantity
-	// Bucket PICKED.
+	// Quantity in bucket PICKED: taken from its location, base unit.
 	Picked Quantity
-	// Bucket STAGED.
+	// Quantity in bucket STAGED: packed or waiting at the dock, base unit.
 	Staged Quantity
-	// Bucket QC.
+	// Quantity in bucket QC: under inspection, base unit.
 	QC Quantity
-	// Bucket DAMAGED.
+	// Quantity in bucket DAMAGED, base unit.
 	Damaged Quantity
-	// Bucket HOLD.
+	// Quantity in bucket HOLD: blocked for another reason, base unit.
 	Hold Quantity
-	// Bucket RETURNED.
+	// Quantity in bucket RETURNED: came back and is not graded yet, base unit.
 	Returned Quantity
-	// Bucket IN_TRANSIT_IN.
+	// Quantity in bucket IN_TRANSIT_IN: on its way to the site, base unit.
 	InTransitIn Quantity
-	// Bucket IN_TRANSIT_OUT.
+	// Quantity in bucket IN_TRANSIT_OUT: left the site and not received elsewhere, base unit.
 	InTransitOut Quantity
-	// Bucket CLEARING.
+	// Quantity in bucket CLEARING: halves of moves whose other half has not been posted, base unit.
 	Clearing Quantity
 	// Sum of the buckets on site: AVAILABLE to RETURNED.
 	OnHand Quantity
-	// Kept back from sale.
+	// Quantity kept back from sale by the key's policy, base unit.
 	SafetyStock Quantity
 	// Available to sell: max(0, AVAILABLE - open reservations - safety stock).
 	ATS Quantity
 	// Whether some bucket is below zero: the true balance is published in the buckets, never in ats.
 	Negative bool
-	// Event id of the last posting.
+	// Event id of the last event that was posted.
 	CauseEventID string
 }
 

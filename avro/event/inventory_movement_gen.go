@@ -8,11 +8,11 @@ type InventoryMovement struct {
 	Header EventHeader
 	// Before enrichment the item as received, after it canonical.
 	SKU string
-	// Canonical kind.
+	// Why the stock moved, in canonical terms.
 	Type MovementType
 	// Quantity moved from `from` to `to` in the base unit; negative moves the other way. Before enrichment 0.
 	QtyDelta Quantity
-	// Quantity as received.
+	// Quantity as received, in the unit uom_src.
 	QtySrc Quantity
 	// Unit as received; empty: the base unit.
 	UOMSrc string
@@ -20,13 +20,13 @@ type InventoryMovement struct {
 	From Optional[Place]
 	// Where it arrived; null: the world outside.
 	To Optional[Place]
-	// Lot or batch.
+	// Lot or batch that moved; null: not tracked.
 	Lot Optional[string]
 	// Best-before or expiry date of the lot.
 	Expiry Optional[Date]
-	// Serial numbers moved.
+	// Serial numbers that moved; empty: not tracked.
 	Serials []string
-	// Reason as the source codes it.
+	// Reason as the source codes it, such as an SAP movement reason or an X12 adjustment reason.
 	ReasonSrc Optional[string]
 	// Reason in canonical terms: DAMAGE, COUNT, SHORTAGE, QUALITY, RETURN, CORRECTION, OTHER.
 	ReasonCanon Optional[string]
@@ -34,7 +34,7 @@ type InventoryMovement struct {
 	BeforeQty Optional[Quantity]
 	// Stock after, as the source saw it.
 	AfterQty Optional[Quantity]
-	// Business documents.
+	// Business documents that the movement belongs to.
 	Ref Optional[Reference]
 	// Names the CLEARING posting of a move whose other half is on another key.
 	PairID Optional[string]

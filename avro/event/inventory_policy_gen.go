@@ -6,13 +6,13 @@ package event
 type InventoryPolicy struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// SKU.
+	// Canonical SKU; the site is the header's.
 	SKU string
 	// Version; only rises, older ones are ignored.
 	Version int64
 	// Kept back from what is published to sell, base unit.
 	SafetyStock Quantity
-	// Overrides the site's policy.
+	// What to do where stock would fall below zero, for this key; null: as the site says.
 	NegativeStock Optional[NegativeStock]
 }
 

@@ -6,21 +6,21 @@ package event
 type InventorySnapshot struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// SKU.
+	// SKU that was counted: before enrichment as received, after it canonical.
 	SKU string
 	// Identity of the whole report; a repeated one is ignored.
 	ReportID string
-	// Cut-off of the count.
+	// Moment at which the count cuts, UTC: later movements are not in it.
 	AsOf Micros
 	// Cut-off in the source's sequence, where the feed cuts by it.
 	SeqCutoff Optional[int64]
-	// What the feed counts.
+	// Whether the feed counts what lies there or what may be sold.
 	Basis StockBasis
-	// Page of the report, from 1.
+	// Page of the report that this event is from, counted from 1.
 	Page int32
 	// Pages in the report; an incomplete report never applies.
 	PageCount int32
-	// Counted stock.
+	// Counted stock by bucket and lot; what is not named was not counted.
 	Balances []SnapshotBalance
 }
 

@@ -6,27 +6,27 @@ package event
 type ItemMaster struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Canonical SKU.
+	// Canonical SKU: the key of the item in every later event.
 	SKU string
 	// Version of the master record; only rises.
 	Version int64
 	// GTIN of the base unit (GS1 General Specifications 7.9: 8, 12, 13 or 14 digits).
 	GTIN Optional[string]
-	// Other names of the item.
+	// Other names by which systems know the item.
 	Aliases []ItemAlias
-	// What a person reads.
+	// Description for people, one a language.
 	Descriptions []LocalText
 	// Base unit: every quantity of the item is kept in it.
 	BaseUOM string
 	// Whether the base unit exists in whole numbers only; a fraction is then an exception, never rounded.
 	Integral bool
-	// Units beside the base unit.
+	// Units beside the base unit, with their exact factors.
 	UOMs []ItemUnit
 	// Whether every movement must name a lot.
 	LotTracked bool
 	// Serial number profile; null: not serialised.
 	SerialProfile Optional[string]
-	// Total shelf life in days.
+	// Total shelf life from production, in days; null: does not expire.
 	ShelfLifeDays Optional[int32]
 	// ACTIVE, BLOCKED or the house's own word.
 	Status string

@@ -6,19 +6,19 @@ package event
 type ItemUnit struct {
 	// Unit code, UN/ECE Rec 20 or the house's own.
 	UOM string
-	// Numerator, above 0.
+	// Numerator of the factor to the base unit, above 0.
 	Num int64
 	// Denominator, above 0 (a sender's 0 is refused).
 	Den int64
-	// GTIN of this packing unit.
+	// GTIN of the item packed in this unit.
 	GTIN Optional[string]
-	// Length in millimetres.
+	// Length of one unit in millimetres.
 	LengthMm Optional[int64]
-	// Width in millimetres.
+	// Width of one unit in millimetres.
 	WidthMm Optional[int64]
-	// Height in millimetres.
+	// Height of one unit in millimetres.
 	HeightMm Optional[int64]
-	// Gross weight in grams.
+	// Gross weight of one unit in grams.
 	WeightG Optional[int64]
 }
 

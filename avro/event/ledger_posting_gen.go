@@ -4,49 +4,49 @@ package event
 
 // LedgerPosting is the record crossdock.v1.LedgerPosting: One posting, double entry: qty left from_bucket and arrived in to_bucket of the same key (topic ledger, key sku|site).
 type LedgerPosting struct {
-	// Event that was posted.
+	// Event id of the event that was posted.
 	EventID string
-	// SKU.
+	// Canonical SKU.
 	SKU string
-	// Site.
+	// Canonical site.
 	Site string
 	// Number of the posting within its key, from 1.
 	PostingNo int64
-	// Why stock moved.
+	// Why the stock moved, in canonical terms.
 	Type MovementType
-	// Credited.
+	// Bucket that was credited: the quantity left it.
 	FromBucket Bucket
-	// Debited.
+	// Bucket that was debited: the quantity arrived in it.
 	ToBucket Bucket
-	// Base unit; never negative.
+	// Quantity posted in the base unit; never negative.
 	Qty Quantity
-	// Lot.
+	// Lot or batch that moved; null: not tracked.
 	Lot Optional[string]
-	// When it happened.
+	// When it happened, by the source's word, UTC.
 	EventTime Micros
-	// When it was posted.
+	// When it was posted, by the stage's clock, UTC; later than event_time for a late scan.
 	PostedAt Micros
-	// Identity of what happened.
+	// Identity of what happened, from the event's header.
 	DedupeKey string
-	// Business process.
+	// Business process, from the event's header.
 	CorrelationID string
-	// Who said so.
+	// Configured name of the system that reported it.
 	SourceSystem string
-	// Native document type.
+	// Type of the native document that reported it.
 	SourceDocType string
-	// Native document.
+	// Number of that document within its system.
 	SourceDocID string
-	// Line.
+	// Line or segment within that document.
 	SourceLine Optional[string]
-	// Reason.
+	// Reason in canonical terms, where the source gave one.
 	ReasonCanon Optional[string]
-	// Order.
+	// Order that the movement belongs to.
 	Order Optional[string]
-	// Shipment.
+	// Shipment or delivery that the movement belongs to.
 	Shipment Optional[string]
-	// Other half's name.
+	// Name of the move whose other half is on another key; null: the posting stands alone.
 	PairID Optional[string]
-	// Where the raw bytes lie.
+	// Where the bytes as received lie: topic/partition/offset, or the file's name.
 	RawRef Optional[string]
 }
 

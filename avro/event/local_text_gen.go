@@ -4,9 +4,9 @@ package event
 
 // LocalText is the record crossdock.v1.LocalText: A text in one language.
 type LocalText struct {
-	// ISO 639-1 code.
+	// Language of the text, ISO 639-1.
 	Language string
-	// The text.
+	// The text, in that language.
 	Text string
 }
 

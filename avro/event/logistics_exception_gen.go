@@ -10,33 +10,33 @@ type LogisticsException struct {
 	ExceptionID string
 	// Rises with each change of this exception.
 	Version int64
-	// Whether it is still open.
+	// Whether a person still has to look.
 	Status ExceptionStatus
 	// Stable code of the trouble, such as SHORT_SHIPMENT or UNKNOWN_UNIT.
 	Class string
-	// How urgent.
+	// How urgently a person must look.
 	Severity Severity
-	// Stage that found it.
+	// Stage of the pipeline that found it.
 	Stage string
 	// What it is about: order, shipment, sku|site.
 	Reference string
-	// Native document.
+	// Number of the native document concerned.
 	Document Optional[string]
-	// SKU concerned.
+	// SKU concerned, as far as it is known.
 	SKU Optional[string]
-	// What happened, in a sentence.
+	// What happened, in a sentence for a person.
 	Detail string
-	// What to do, in a sentence.
+	// What a person should do, in a sentence.
 	Remedy string
-	// What was expected.
+	// What was expected, as text: a quantity with its unit, a status, a date.
 	Expected Optional[string]
-	// What was found.
+	// What was found, in the same form as expected.
 	Actual Optional[string]
-	// Whether replaying may help.
+	// Whether replaying the event may help, once its cause is removed.
 	Retryable bool
-	// Who looks after it.
+	// Person or team that looks after it; null: nobody yet.
 	Owner Optional[string]
-	// When it was found.
+	// When it was first found, UTC.
 	OpenedAt Micros
 }
 

@@ -4,23 +4,23 @@ package event
 
 // NoticeLine is the record crossdock.v1.NoticeLine: One line of an inbound notice.
 type NoticeLine struct {
-	// Line number.
+	// Line number as the sender writes it.
 	Line string
-	// SKU.
+	// SKU announced: before enrichment as received, after it canonical.
 	SKU string
-	// Announced, base unit.
+	// Quantity announced, in the base unit.
 	PlannedQty Quantity
-	// Received, base unit.
+	// Quantity received, in the base unit; null: not received yet.
 	ActualQty Optional[Quantity]
-	// actual - planned.
+	// actual_qty less planned_qty, in the base unit.
 	VarianceQty Optional[Quantity]
-	// Why they differ, as received.
+	// Why they differ, as the receiver codes it.
 	VarianceCode Optional[string]
-	// Quantity as received.
+	// Quantity as received from the sender, in the unit uom_src.
 	QtySrc Quantity
-	// Unit as received.
+	// Unit as received; empty: the base unit.
 	UOMSrc string
-	// Lot.
+	// Lot or batch announced; null: not tracked.
 	Lot Optional[string]
 }
 

@@ -10,15 +10,15 @@ type OrderLine struct {
 	SKU string
 	// Ordered quantity in the base unit; before enrichment 0.
 	Qty Quantity
-	// Ordered quantity as received.
+	// Quantity ordered as received, in the unit uom_src.
 	QtySrc Quantity
-	// Unit as received.
+	// Unit as received; empty: the base unit.
 	UOMSrc string
-	// Lot asked for.
+	// Lot or batch that must be shipped; null: any.
 	Lot Optional[string]
-	// Serial asked for.
+	// Serial number that must be shipped; null: any.
 	Serial Optional[string]
-	// Stock status asked for.
+	// Stock status that must be shipped, as received; null: sellable stock.
 	StatusRequired Optional[string]
 	// Over-delivery tolerance in percent.
 	OverPct Optional[int32]

@@ -6,23 +6,23 @@ package event
 type OrderRelease struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Order number.
+	// Order number, as the order's own system writes it.
 	Order string
-	// Business kind.
+	// Business kind of the order.
 	Type OrderType
 	// Revision in the sender's terms, only rising.
 	Revision Optional[int64]
-	// Site that ships.
+	// Site that must ship: before enrichment as received, after it canonical.
 	ShipFrom string
-	// Where it goes.
+	// Where the goods go: a site, a customer's number or an address code.
 	ShipTo Optional[string]
-	// Parties as received.
+	// Parties of the order, as received.
 	Parties []Party
-	// Latest shipping time.
+	// Latest time at which the goods may leave, UTC.
 	ShipBy Optional[Micros]
-	// Latest delivery time.
+	// Latest time at which the goods may arrive, UTC.
 	DeliverBy Optional[Micros]
-	// Lines; a change may have none.
+	// Lines of the order; a change or a cancellation may have none.
 	Lines []OrderLine
 }
 

@@ -4,23 +4,23 @@ package event
 
 // ParkedEvent is the record crossdock.v1.ParkedEvent: An event that waits for master data (topic parking-inbox, key missing reference).
 type ParkedEvent struct {
-	// Event that waits.
+	// Event id of the event that waits.
 	EventID string
-	// What is missing.
+	// Which master data it waits for.
 	Missing MissingKind
-	// Source system whose code it is.
+	// Configured name of the source system whose code it is.
 	System string
-	// The code that no table knows.
+	// The code that no table knows: an item, a site or a unit.
 	Code string
 	// For a unit: the SKU whose unit it is.
 	SKU Optional[string]
 	// References it has waited for before this one.
 	Hops int32
-	// When it was first parked.
+	// When it was first parked, by the stage's clock, UTC.
 	ParkedAt Micros
 	// The event, with its framing, as far as it is resolved.
 	Event []byte
-	// Its headers.
+	// Headers of the record that holds the event, in their order.
 	Headers []TextPair
 }
 

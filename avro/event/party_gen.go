@@ -6,11 +6,11 @@ package event
 type Party struct {
 	// ST ship to, SF ship from, WH warehouse, DE depositor: X12 element 98, or the house's own.
 	Role string
-	// Identifier as received.
+	// Identifier of the party, as received.
 	ID Optional[string]
 	// Kind of identifier, X12 element 66.
 	IDQualifier Optional[string]
-	// Name.
+	// Name of the party, as received.
 	Name Optional[string]
 }
 

@@ -4,7 +4,7 @@ package event
 
 // Place is the record crossdock.v1.Place: Where stock lies within a site.
 type Place struct {
-	// The bucket.
+	// Where in its life the stock stands.
 	Bucket Bucket
 	// The bin or storage location, as the warehouse names it.
 	Location Optional[string]

@@ -77,19 +77,20 @@ func ParseQuantity(s string) (Quantity, error) {
 		if decimals >= 0 {
 			decimals++
 		}
-		millionths = millionths*10 + int64(c-'0')
-		if millionths > int64(MaxQuantity) {
+		digit := int64(c - '0')
+		if millionths > (int64(MaxQuantity)-digit)/10 {
 			return 0, fault(s, digits[i:], tooLarge)
 		}
+		millionths = millionths*10 + digit
 	}
 	if !seen {
 		return 0, &QuantityError{s, notANumber}
 	}
 	for d := max(decimals, 0); d < quantityDecimals; d++ {
-		millionths *= 10
-		if millionths > int64(MaxQuantity) {
+		if millionths > int64(MaxQuantity)/10 {
 			return 0, &QuantityError{s, tooLarge}
 		}
+		millionths *= 10
 	}
 	if negative {
 		millionths = -millionths

@@ -6,11 +6,11 @@ package event
 type Reference struct {
 	// Order number, as the order's own system writes it.
 	Order Optional[string]
-	// Line of the order.
+	// Line of the order, as the order's own system writes it.
 	Line Optional[string]
-	// Shipment or delivery number.
+	// Number of the shipment or delivery.
 	Shipment Optional[string]
-	// Advance shipping notice.
+	// Number of the advance shipping notice.
 	ASN Optional[string]
 }
 

@@ -6,15 +6,15 @@ package event
 type Reservation struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// SKU.
+	// Canonical SKU; the site is the header's.
 	SKU string
-	// order, line and version.
+	// Identity of the reservation: order, line and version.
 	ReservationID string
 	// Added to the open reservation, base unit; negative releases.
 	Delta Quantity
-	// Why.
+	// Why the reservation changed, as a stable code.
 	Cause string
-	// When it lapses.
+	// When the reservation lapses, UTC; null: never.
 	ExpiresAt Optional[Micros]
 }
 

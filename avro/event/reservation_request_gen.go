@@ -6,15 +6,15 @@ package event
 type ReservationRequest struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// SKU.
+	// Canonical SKU; the site is the header's.
 	SKU string
-	// order and line.
+	// Identity of the reservation: order and line.
 	ReservationID string
-	// Older versions are ignored.
+	// Version of the request; only rises, and older ones are ignored.
 	RequestVersion int64
 	// Quantity wanted, base unit; 0 releases.
 	Qty Quantity
-	// When the reservation lapses.
+	// When the reservation lapses, UTC; null: never.
 	ExpiresAt Optional[Micros]
 }
 

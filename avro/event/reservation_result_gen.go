@@ -6,17 +6,17 @@ package event
 type ReservationResult struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// SKU.
+	// Canonical SKU; the site is the header's.
 	SKU string
-	// order and line.
+	// Identity of the reservation: order and line.
 	ReservationID string
 	// Version of the request that is answered.
 	RequestVersion int64
-	// What became of it.
+	// What became of the request.
 	Outcome ReservationOutcome
-	// Quantity held now, base unit.
+	// Quantity that is held now, in the base unit.
 	Granted Quantity
-	// Why not all.
+	// Why not all was granted, in a sentence.
 	Detail Optional[string]
 }
 

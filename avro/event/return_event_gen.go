@@ -6,13 +6,13 @@ package event
 type ReturnEvent struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Return authorisation.
+	// Number of the return authorisation.
 	RMA string
-	// Order that is returned.
+	// Order whose goods come back; null: not known.
 	Order Optional[string]
-	// Step.
+	// How far the return has come.
 	Stage ReturnStage
-	// Lines.
+	// Lines of the return that this step is about.
 	Lines []ReturnLine
 }
 

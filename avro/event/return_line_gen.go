@@ -4,21 +4,21 @@ package event
 
 // ReturnLine is the record crossdock.v1.ReturnLine: One line of a return.
 type ReturnLine struct {
-	// Line number.
+	// Line number as the sender writes it.
 	Line string
-	// SKU.
+	// SKU that comes back: before enrichment as received, after it canonical.
 	SKU string
-	// Base unit.
+	// Quantity in the base unit; before enrichment 0.
 	Qty Quantity
-	// Quantity as received.
+	// Quantity as received, in the unit uom_src.
 	QtySrc Quantity
-	// Unit as received.
+	// Unit as received; empty: the base unit.
 	UOMSrc string
-	// Lot.
+	// Lot or batch that comes back; null: not tracked.
 	Lot Optional[string]
-	// Serial number.
+	// Serial number that comes back; null: not tracked.
 	Serial Optional[string]
-	// Why it comes back.
+	// Why it comes back, as the sender codes it.
 	Reason Optional[string]
 	// What becomes of it (GS1 CBV 2.0 disposition where one exists).
 	Disposition Optional[string]

@@ -6,27 +6,27 @@ package event
 type ShipmentMilestone struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Shipment number.
+	// Number of the shipment, as its own system writes it.
 	Shipment string
-	// Order that it fulfils.
+	// Order that the shipment fulfils.
 	Order Optional[string]
 	// Canonical status: PICKED, SHIPPED, IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED, DELAYED, ATTEMPTED, RETURNED, CANCELLED, OTHER.
 	StatusCanon string
-	// Status as received.
+	// Status as the carrier or system codes it, such as an X12 214 or EDIFACT IFTSTA status code.
 	StatusSrc string
-	// Reason as received.
+	// Reason as the carrier or system codes it.
 	ReasonSrc Optional[string]
-	// SSCC or package id.
+	// Package that it is about, as SSCC or the carrier's id; null: the whole shipment.
 	PackageID Optional[string]
-	// Tracking number.
+	// Tracking number of the carrier.
 	TrackingNo Optional[string]
 	// Tracking number that this one replaces (relabel).
 	SupersedesTrackingNo Optional[string]
-	// Where it was.
+	// Where the shipment was, as received.
 	Location Optional[string]
-	// Earliest expected arrival.
+	// Earliest time at which it is expected to arrive, UTC.
 	ETAFrom Optional[Micros]
-	// Latest expected arrival.
+	// Latest time at which it is expected to arrive, UTC.
 	ETATo Optional[Micros]
 	// Who signed, or where the proof lies.
 	ProofOfDelivery Optional[string]

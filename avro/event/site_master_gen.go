@@ -6,13 +6,13 @@ package event
 type SiteMaster struct {
 	// Identity, source, times and correction of the event.
 	Header EventHeader
-	// Canonical site.
+	// Canonical site: the key of the site in every later event.
 	Site string
 	// Version of the master record; only rises.
 	Version int64
-	// What a person reads.
+	// Name of the site, for people.
 	Name string
-	// What the site is.
+	// What kind of site it is.
 	Type SiteType
 	// Codes of the site in its source systems.
 	Aliases []SiteAlias
@@ -22,7 +22,7 @@ type SiteMaster struct {
 	TimeZone string
 	// Policy where stock would fall below zero.
 	NegativeStock NegativeStock
-	// Who owns which fact.
+	// Which system owns which fact at the site.
 	Owners []FactOwner
 }
 

@@ -4,15 +4,15 @@ package event
 
 // SnapshotBalance is the record crossdock.v1.SnapshotBalance: One line of a snapshot.
 type SnapshotBalance struct {
-	// Bucket counted.
+	// Bucket that was counted.
 	Bucket Bucket
-	// Lot.
+	// Lot or batch that was counted; null: all of the bucket.
 	Lot Optional[string]
 	// Quantity in the base unit; before enrichment 0.
 	Qty Quantity
-	// Quantity as received.
+	// Quantity as received, in the unit uom_src.
 	QtySrc Quantity
-	// Unit as received.
+	// Unit as received; empty: the base unit.
 	UOMSrc string
 }
 

@@ -4,9 +4,9 @@ package event
 
 // TextPair is the record crossdock.v1.TextPair: A name and its value.
 type TextPair struct {
-	// Name.
+	// Name of the entry, such as a header's key.
 	Name string
-	// Value, as received.
+	// Value of the entry, as received.
 	Value []byte
 }
 

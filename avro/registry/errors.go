@@ -15,30 +15,32 @@ type apiError struct {
 
 func (e apiError) Error() string { return e.text }
 
-const http500 = http.StatusInternalServerError
+// HTTP statuses that go with several codes.
+const (
+	http500             = http.StatusInternalServerError
+	statusUnprocessable = http.StatusUnprocessableEntity
+)
 
 // Confluent's error codes (its Errors.java).
 const (
-	codeSubjectNotFound    = 40401
-	codeVersionNotFound    = 40402
-	codeSchemaNotFound     = 40403
-	codeNoSubjectLevel     = 40408
-	codeNoSubjectMode      = 40409
-	codeIncompatible       = 409
-	codeInvalidSchema      = 42201
-	codeInvalidVersion     = 42202
-	codeInvalidLevel       = 42203
-	codeInvalidMode        = 42204
-	codeNotPermitted       = 42205
-	codeStore              = 50001
-	codeUnprocessable      = 422
-	codeBodyTooLarge       = 413
-	statusUnprocessable    = http.StatusUnprocessableEntity
-	messageSubjectNotFound = "Subject '%s' not found."
+	codeSubjectNotFound = 40401
+	codeVersionNotFound = 40402
+	codeSchemaNotFound  = 40403
+	codeNoSubjectLevel  = 40408
+	codeNoSubjectMode   = 40409
+	codeIncompatible    = 409
+	codeInvalidSchema   = 42201
+	codeInvalidVersion  = 42202
+	codeInvalidLevel    = 42203
+	codeInvalidMode     = 42204
+	codeNotPermitted    = 42205
+	codeStore           = 50001
+	codeUnprocessable   = 422
+	codeBodyTooLarge    = 413
 )
 
 func subjectNotFound(name string) error {
-	return apiError{http.StatusNotFound, codeSubjectNotFound, fmt.Sprintf(messageSubjectNotFound, name)}
+	return apiError{http.StatusNotFound, codeSubjectNotFound, fmt.Sprintf("Subject '%s' not found.", name)}
 }
 
 func versionNotFound(version int) error {

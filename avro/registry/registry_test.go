@@ -131,7 +131,7 @@ func TestErrorsHaveConfluentsCodes(t *testing.T) {
 	check("looking up in an unknown subject", 40401, err)
 	_, err = client.LookupSchema(ctx, "s", record(b))
 	check("looking up an unknown schema", 40403, err)
-	_, err = client.CreateSchema(ctx, "s", sr.Schema{Schema: `{"type":"recrod"}`})
+	_, err = client.CreateSchema(ctx, "s", sr.Schema{Schema: `{"type":"notype"}`})
 	check("what is no schema", 42201, err)
 	_, err = client.CreateSchema(ctx, "s", sr.Schema{Schema: `{`})
 	check("what is no JSON", 42201, err)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 )
@@ -84,8 +85,8 @@ func respond(w http.ResponseWriter, answer any, err error) {
 // read decodes the body of a request.
 func read(req *http.Request, into any) error {
 	err := json.NewDecoder(req.Body).Decode(into)
-	switch err.(type) {
-	case nil, apiError, *http.MaxBytesError:
+	var tooLarge *http.MaxBytesError
+	if err == nil || errors.As(err, new(apiError)) || errors.As(err, &tooLarge) {
 		return err
 	}
 	return apiError{statusUnprocessable, codeUnprocessable, "The body is not the JSON that this request takes: " + err.Error()}
