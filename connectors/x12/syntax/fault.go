@@ -33,6 +33,7 @@ const (
 	MissingTrailer     Code = "X12_IEA_MISSING"           // an interchange without IEA
 	InterchangeCount   Code = "X12_IEA01_COUNT"           // IEA01 is not the number of groups
 	TooManyFaults      Code = "X12_TOO_MANY_FAULTS"       // past Limits.Faults
+	InterchangeAck     Code = "X12_TA1"                   // an interchange that was sent is acknowledged (a notice)
 	InterchangeControl Code = "X12_IEA02_CONTROL_NUMBER"  // IEA02 is not ISA13
 )
 

@@ -18,6 +18,7 @@ type Group struct {
 	Pos              Position
 	sets             int
 	controls         map[string]struct{}
+	raw              []byte
 	bad              bool // its trailer has nothing to be compared with
 }
 
@@ -130,7 +131,11 @@ func (r *Reader) outside(seg *Segment) {
 	case seg.Is("IEA"):
 		r.closeGroup(nil)
 		r.close(seg)
-	case seg.Is("TA1"), seg.Is("ISB"), seg.Is("ISE"), seg.Is("TA3"):
+	case seg.Is("TA1"):
+		r.report(&Fault{Code: InterchangeAck, Pos: seg.At(0), Raw: seg.raw, Notice: true,
+			Detail: fmt.Sprintf("TA1 answers interchange %s with %s (A accepted, E accepted with errors, R rejected)", clip(seg.Element(1), 20), clip(seg.Element(4), 20)),
+			Remedy: "nothing where it is A; else look at what was sent"})
+	case seg.Is("ISB"), seg.Is("ISE"), seg.Is("TA3"):
 		// Service segments of the interchange (X12.5): they carry no business.
 	default:
 		r.lost = lost
@@ -274,7 +279,7 @@ func (r *Reader) closeSet(seg *Segment) *Set {
 func (r *Reader) openGroup(seg *Segment) {
 	r.groups++
 	r.group = &Group{ID: seg.Text(1), Sender: seg.Text(2), Receiver: seg.Text(3), Date: seg.Text(4), Time: seg.Text(5), Control: seg.Text(6), Version: seg.Text(8),
-		Pos: seg.At(0), controls: map[string]struct{}{}}
+		Pos: seg.At(0), controls: map[string]struct{}{}, raw: bytes.Clone(seg.raw)}
 	if len(r.group.ID) != 2 || r.group.Control == "" || len(r.group.Control) > 9 {
 		r.report(&Fault{Code: BadEnvelope, Pos: seg.At(0), Raw: seg.raw, Detail: "GS has no functional identifier of two letters or no control number of 1 to 9 digits",
 			Remedy: "ask the sender for a full GS segment"})
@@ -291,13 +296,16 @@ func (r *Reader) closeGroup(seg *Segment) {
 	case g == nil:
 		r.report(&Fault{Code: UnexpectedSegment, Pos: seg.At(0), Raw: seg.raw, Detail: "GE without GS", Remedy: "look at the GS segment before it"})
 	case seg == nil:
-		r.report(&Fault{Code: MissingGroupEnd, Pos: g.Pos, Detail: fmt.Sprintf("group %s has no GE", g.Control), Remedy: "ask the sender whether sets are missing at its end"})
-	case !sameNumber(seg.Text(1), strconv.Itoa(g.sets)):
-		r.report(&Fault{Code: GroupCount, Pos: seg.At(1), Raw: seg.raw, Detail: fmt.Sprintf("GE01 is %q, the group has %d sets", clip(seg.Element(1), 20), g.sets),
-			Remedy: "ask the sender whether sets are missing"})
-	case !sameControl(seg.Text(2), g.Control):
-		r.report(&Fault{Code: GroupControl, Pos: seg.At(2), Raw: seg.raw, Detail: fmt.Sprintf("GE02 is %q, GS06 is %q", clip(seg.Element(2), 20), g.Control),
-			Remedy: "ask the sender whether groups have been mixed"})
+		r.report(&Fault{Code: MissingGroupEnd, Pos: g.Pos, Raw: g.raw, Detail: fmt.Sprintf("group %s has no GE", g.Control), Remedy: "ask the sender whether sets are missing at its end"})
+	default:
+		if !sameNumber(seg.Text(1), strconv.Itoa(g.sets)) {
+			r.report(&Fault{Code: GroupCount, Pos: seg.At(1), Raw: seg.raw, Detail: fmt.Sprintf("GE01 is %q, the group has %d sets", clip(seg.Element(1), 20), g.sets),
+				Remedy: "ask the sender whether sets are missing"})
+		}
+		if !sameControl(seg.Text(2), g.Control) {
+			r.report(&Fault{Code: GroupControl, Pos: seg.At(2), Raw: seg.raw, Detail: fmt.Sprintf("GE02 is %q, GS06 is %q", clip(seg.Element(2), 20), g.Control),
+				Remedy: "ask the sender whether groups have been mixed"})
+		}
 	}
 }
 
@@ -311,7 +319,7 @@ func (r *Reader) open() {
 	}
 	if r.ic != nil {
 		r.closeGroup(nil)
-		r.report(&Fault{Code: MissingTrailer, Pos: r.ic.Pos, Detail: fmt.Sprintf("interchange %s has no IEA before the next one", r.ic.Control), Remedy: "ask the sender whether its end is missing"})
+		r.report(&Fault{Code: MissingTrailer, Pos: r.ic.Pos, Raw: r.ic.raw, Detail: fmt.Sprintf("interchange %s has no IEA before the next one", r.ic.Control), Remedy: "ask the sender whether its end is missing"})
 		r.ic = nil
 	}
 	r.s.term = nil
@@ -338,11 +346,11 @@ func (r *Reader) open() {
 func (r *Reader) close(seg *Segment) {
 	ic := r.ic
 	r.ic, r.s.term = nil, nil
-	switch {
-	case !sameNumber(seg.Text(1), strconv.Itoa(r.groups)):
+	if !sameNumber(seg.Text(1), strconv.Itoa(r.groups)) {
 		r.report(&Fault{Code: InterchangeCount, Pos: seg.At(1), Raw: seg.raw, Detail: fmt.Sprintf("IEA01 is %q, the interchange has %d groups", clip(seg.Element(1), 20), r.groups),
 			Remedy: "ask the sender whether groups are missing"})
-	case !sameControl(seg.Text(2), ic.Control):
+	}
+	if !sameControl(seg.Text(2), ic.Control) {
 		r.report(&Fault{Code: InterchangeControl, Pos: seg.At(2), Raw: seg.raw, Detail: fmt.Sprintf("IEA02 is %q, ISA13 is %q", clip(seg.Element(2), 20), ic.Control),
 			Remedy: "ask the sender whether interchanges have been mixed"})
 	}
@@ -358,7 +366,7 @@ func (r *Reader) end() {
 	case r.inSet:
 		r.finish(&Fault{Code: Truncated, Pos: at, Detail: fmt.Sprintf("the document ends within set %s", r.set.Control), Remedy: sendAgain})
 	case r.ic != nil:
-		r.finish(&Fault{Code: Truncated, Pos: at, Detail: fmt.Sprintf("the document ends within interchange %s: no GE or no IEA", r.ic.Control), Remedy: sendAgain})
+		r.finish(&Fault{Code: Truncated, Pos: at, Raw: r.ic.raw, Detail: fmt.Sprintf("the document ends within interchange %s: no GE or no IEA", r.ic.Control), Remedy: sendAgain})
 	case !r.any:
 		r.finish(&Fault{Code: Truncated, Pos: at, Detail: "the document is empty", Remedy: "look at the transfer: nothing has arrived"})
 	default:

@@ -35,6 +35,8 @@ func TestEveryEnvelopeCountAndControlNumberIsChecked(t *testing.T) {
 		{"IEA01 is wrong", replace("IEA*1*", "IEA*2*"), "X12_IEA01_COUNT", 2, "", ""},
 		{"IEA02 is wrong", replace("IEA*1*000000900", "IEA*1*000000901"), "X12_IEA02_CONTROL_NUMBER", 2, "", ""},
 		{"IEA02 drops zeros", replace("IEA*1*000000900", "IEA*1*900"), "", 2, "", ""},
+		{"GE01 and GE02 are wrong", replace("GE*2*900", "GE*3*901"), "X12_GE01_COUNT X12_GE02_CONTROL_NUMBER", 2, "", ""},
+		{"IEA01 and IEA02 are wrong", replace("IEA*1*000000900", "IEA*2*000000901"), "X12_IEA01_COUNT X12_IEA02_CONTROL_NUMBER", 2, "", ""},
 		{"IEA is missing", replace("IEA*1*000000900~\n", ""), "X12_TRUNCATED", 2, "", ""},
 		{"IEA is missing before the next interchange", replace("IEA*1*000000900~\n", "") + plain, "X12_IEA_MISSING", 4, "", ""},
 		{"IEA without a terminator at the end", strings.TrimSuffix(plain, "~\n"), "", 2, "", ""},
@@ -51,7 +53,7 @@ func TestEveryEnvelopeCountAndControlNumberIsChecked(t *testing.T) {
 		{"a control character", replace("MUG", "M\x00G"), "X12_BAD_CHARACTER", 1, "segment 6 (W12), element 8", "\x00G"},
 		{"bytes that are not UTF-8", replace("MUG", "M\xfcG"), "X12_BAD_CHARACTER", 1, "segment 6 (W12), element 8", "\xfcG"},
 		{"UTF-8", replace("MUG", "Müg"), "", 2, "", ""},
-		{"service segments", replace("GS*", "TA1*000000900*261106*1700*A*000~\nISB*1~\nGS*"), "", 2, "", ""},
+		{"service segments", replace("GS*", "TA1*000000900*261106*1700*A*000~\nISB*1~\nGS*"), "X12_TA1", 2, "segment 2 (TA1)", "TA1*"},
 		{"something before the interchange", "garbage\n" + plain, "X12_NOT_AN_INTERCHANGE", 2, "", "garbage"},
 		{"something between interchanges", plain + "garbage\n" + plain, "X12_NOT_AN_INTERCHANGE", 4, "", ""},
 		{"a broken header before a whole interchange", "ISA*00*garbage~\n" + plain, "X12_BAD_ISA", 2, "segment 1 (ISA), element 2", "garbage~"},
@@ -67,6 +69,11 @@ func TestEveryEnvelopeCountAndControlNumberIsChecked(t *testing.T) {
 				pos := got.faults[0].Pos
 				if !strings.HasPrefix(pos.String(), c.at) || !strings.HasPrefix(c.document[pos.Byte:], c.points) {
 					t.Fatalf("position is %s, which points at %q, want %s and %q", pos, c.document[pos.Byte:], c.at, c.points)
+				}
+			}
+			for _, f := range got.faults {
+				if len(f.Raw) == 0 || f.Detail == "" || f.Remedy == "" {
+					t.Fatalf("the fault is not complete: %v with %q", f, f.Raw)
 				}
 			}
 			streamed := readAll(t, NewReader(iotest.OneByteReader(strings.NewReader(c.document)), Limits{}, UTF8))

@@ -211,6 +211,7 @@ func (s *scanner) header() (h *Interchange, f *Fault) {
 		if f != nil {
 			f.Raw = s.buf[start : start+n]
 		}
+		parsed.raw = bytes.Clone(s.buf[start : start+n])
 		s.pos += n
 		s.use(&parsed.Separators)
 		return &parsed, f

@@ -28,6 +28,7 @@ type Interchange struct {
 	AckRequested                bool   // ISA14
 	Usage                       byte   // ISA15: P production, T test, I information
 	Pos                         Position
+	raw                         []byte
 }
 
 // isaWidths are the fixed widths of ISA01 to ISA15 (X12.5, interchange control header).
