@@ -153,17 +153,18 @@ func (p *processor) resume(ctx processors.Context) error {
 func (p *processor) TablesChanged(ctx processors.Context, limit int) (more bool, err error) {
 	counted := &counter{Context: ctx}
 	refs := ctx.Store(References)
+	// What changes from here on is told by another call.
+	now := p.options.Tables.Generation()
 	gone := 0
 	for gone < len(p.ready) && (refs.Get(p.ready[gone].key) == nil || !p.options.Tables.Known(p.ready[gone].ref)) {
 		gone++
 	}
 	p.ready = p.ready[gone:]
 	if len(p.ready) == 0 {
-		generation := p.options.Tables.Generation()
-		if p.looked && !p.more && p.generation == generation {
+		if p.looked && !p.more && p.generation == now {
 			return false, nil
 		}
-		p.generation, p.looked = generation, true
+		p.generation, p.looked = now, true
 		if err := p.look(refs); err != nil {
 			return false, err
 		}
@@ -177,7 +178,7 @@ func (p *processor) TablesChanged(ctx processors.Context, limit int) (more bool,
 			return true, nil
 		}
 	}
-	return p.more || p.options.Tables.Generation() != p.generation, nil
+	return p.more || p.generation != now, nil
 }
 
 // look collects the references that can go on.

@@ -277,6 +277,36 @@ func TestSecondMissingReferenceMovesTheEventOn(t *testing.T) {
 	}
 }
 
+func TestTablesThatKeepChangingDoNotKeepTheStageLooking(t *testing.T) {
+	l := newLot(t)
+	l.arrive(t, scan("a", "TEA", "EA"))
+	l.arrive(t, scan("b", "CUP", "EA"))
+	l.task.Commit()
+	resolver := enrich.NewResolver(&l.tables)
+	version := int64(1)
+	l.task = l.task.Restarted(parking.New(parking.Options{Tables: &l.tables, Codec: serde.Local(), Finisher: finisher(
+		func(ctx processors.Context, p *event.ParkedEvent, e event.Record) error {
+			version++
+			l.item(t, "OTHER", version) // another record of a long table arrives meanwhile
+			return resolver.Resume(ctx, p, e)
+		})}))
+	l.item(t, "TEA", 1)
+	if got, calls := l.release(t, 100); !slices.Equal(got, []string{"a"}) || calls != 1 {
+		t.Errorf("%v left in %d calls", got, calls)
+	}
+	// What became known while others left is seen by the next call.
+	l.item(t, "CUP", 1)
+	if got, _ := l.release(t, 100); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("%v left", got)
+	}
+}
+
+type finisher func(ctx processors.Context, p *event.ParkedEvent, e event.Record) error
+
+func (f finisher) Resume(ctx processors.Context, p *event.ParkedEvent, e event.Record) error {
+	return f(ctx, p, e)
+}
+
 func TestHopsAreLimitedToTheReferencesOfTheEvent(t *testing.T) {
 	l := newLot(t)
 	o := l.parkedBy(t, scan("e", "TEA", "CA"))
