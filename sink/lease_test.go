@@ -21,9 +21,6 @@ func TestNothingIsCommittedForALeaseThatIsGone(t *testing.T) {
 	if !old.gone() || other.gone() {
 		t.Fatalf("gone: %v, %v; want true, false", old.gone(), other.gone())
 	}
-	ls.assign([]int32{0})
-	again := ls.get(0)
-	again.start(50)
 	old.acknowledge(&reach{next: 200, epoch: 3})
 	other.acknowledge(&reach{next: 7, epoch: 3})
 	check := func(want map[int32]kgo.EpochOffset) {
@@ -36,6 +33,10 @@ func TestNothingIsCommittedForALeaseThatIsGone(t *testing.T) {
 			t.Errorf("%d notes; due: %s", len(notes), diff)
 		}
 	}
+	check(map[int32]kgo.EpochOffset{1: {Epoch: 3, Offset: 7}})
+	ls.assign([]int32{0})
+	again := ls.get(0)
+	again.start(50)
 	check(map[int32]kgo.EpochOffset{1: {Epoch: 3, Offset: 7}})
 	again.acknowledge(&reach{next: 60, epoch: 4})
 	check(map[int32]kgo.EpochOffset{0: {Epoch: 4, Offset: 60}, 1: {Epoch: 3, Offset: 7}})

@@ -303,8 +303,10 @@ func TestDeadLetterOfDeadLettersDoesNotLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if end, _ := ends.Lookup(topic, 0); end.Offset != 4 { // three records and a marker
-		t.Errorf("the topic ends at %d: something was sent", end.Offset)
+	var sum int64
+	ends.Each(func(o kadm.ListedOffset) { sum += o.Offset })
+	if sum != 4 { // three records and a marker
+		t.Errorf("the partitions end at %d in sum: something was sent", sum)
 	}
 }
 
@@ -444,18 +446,22 @@ func TestNewestBalanceStays(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	// The first two records come again, alone and later.
-	err := f.admin.CommitAllOffsets(t.Context(), f.config.Group(), f.offsetsFrom(topics.Balances, 0, 0))
-	if err != nil {
+	// The first record comes again, alone and later.
+	again := f.sink()
+	l := again.lanes[1]
+	b := newBlock(l.table)
+	put(t, b.rows, balance("A", 3, 30))
+	if err := b.add(part{lease: newLease(0)}, &kgo.Record{Topic: l.topic, Offset: 0}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	f.config.MaxRows = 1
-	again := f.run()
-	f.awaitNoLag(again.Sink)
-	f.expect("SELECT sku, version, available FROM {db}.current_stock ORDER BY sku", [][]string{{"A", "3", "0.000031"}, {"B", "9", "0.00009"}})
-	if n := f.mustCount("SELECT count() FROM {db}.inventory_balances"); n < 3 {
-		t.Logf("%d rows lie in the table", n)
+	if err := again.insert(t.Context(), "late", l.insertSQL, b.all, l.handover); err != nil {
+		t.Fatal(err)
 	}
+	f.expect("SELECT sku, version, available FROM {db}.current_stock ORDER BY sku", [][]string{{"A", "3", "0.000031"}, {"B", "9", "0.00009"}})
+	if err := f.db.Exec(t.Context(), "OPTIMIZE TABLE "+f.config.ClickHouse.Database+".inventory_balances FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	f.expect("SELECT sku, version, available FROM {db}.inventory_balances ORDER BY sku", [][]string{{"A", "3", "0.000031"}, {"B", "9", "0.00009"}})
 }
 
 // A block that the server refuses stops its table by name; the others go on, and when the reason is gone nothing is missing.
