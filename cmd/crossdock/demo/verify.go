@@ -3,12 +3,10 @@ package demo
 import (
 	"context"
 	"fmt"
-	"iter"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/event"
-	"crossdock/avro/serde"
 	"crossdock/loadtest/committed"
 	"crossdock/loadtest/oracle"
 	"crossdock/loadtest/scans"
@@ -59,16 +57,16 @@ func recount(s Sent) (*oracle.Oracle, error) {
 	})
 }
 
-// Verify compares what Kafka and ClickHouse hold with what was sent.
-func Verify(ctx context.Context, s Sent, kafka []kgo.Opt, decode *serde.Serde, balancesTopic string, rows iter.Seq2[oracle.Row, error]) (oracle.Verdict, error) {
-	o, err := recount(s)
+// verify compares what Kafka and ClickHouse hold with what was sent.
+func (e *evidence) verify(ctx context.Context) (oracle.Verdict, error) {
+	o, err := recount(e.sent)
 	if err != nil {
 		return oracle.Verdict{}, err
 	}
 	kafkaCheck := o.Balances("balances", 0)
 	var balance event.InventoryBalance
-	err = committed.Read(ctx, kafka, balancesTopic, func(r *kgo.Record) error {
-		if err := decode.Decode(r.Value, &balance); err != nil {
+	err = committed.Read(ctx, e.kafka, e.balances, func(r *kgo.Record) error {
+		if err := e.serde.Decode(r.Value, &balance); err != nil {
 			return fmt.Errorf("%s/%d/%d: %w", r.Topic, r.Partition, r.Offset, err)
 		}
 		kafkaCheck.Record(r.Key, &balance)
@@ -78,7 +76,7 @@ func Verify(ctx context.Context, s Sent, kafka []kgo.Opt, decode *serde.Serde, b
 		return oracle.Verdict{}, err
 	}
 	tableCheck := o.Balances("clickhouse", 0)
-	if err := tableCheck.Rows(rows); err != nil {
+	if err := tableCheck.Rows(e.tables.balances(ctx)); err != nil {
 		return oracle.Verdict{}, err
 	}
 	return o.Judge(kafkaCheck.Finding(), tableCheck.Finding()), nil
