@@ -34,6 +34,7 @@ func TestQuantityRefusesWhatItWouldHaveToGuessOrRound(t *testing.T) {
 		"0x10": "decimal number", "1.2.3": "decimal number", "1_000": "decimal number", "\u0661": "decimal number", "1\x00": "decimal number",
 		"0.0000001": "6 digits", "1.0000005": "6 digits",
 		"1000000000000": "beyond", "9300000000000": "beyond", // times a million the latter wraps an int64
+		"9999999999999.999999": "beyond", "1000000000000.000000": "beyond", "18446744073709.551617": "beyond", // 2^64 + 1
 		"-1000000000000": "beyond", "999999999999.9999999": "6 digits",
 		"1" + strings.Repeat("0", 30): "beyond", strings.Repeat("9", 100_000): "beyond",
 		strings.Repeat("9", 100) + "e5": "decimal number",
@@ -110,6 +111,16 @@ func TestQuantitySumsNeverWrap(t *testing.T) {
 			}
 		}
 	})
+	for _, pair := range [][2]event.Quantity{ // sums that wrap to what looks like a quantity
+		{math.MaxInt64, math.MaxInt64}, {math.MinInt64, math.MinInt64}, {math.MinInt64, -1}, {math.MaxInt64, 2},
+	} {
+		if sum, err := pair[0].Add(pair[1]); err == nil {
+			t.Errorf("%d + %d = %d", int64(pair[0]), int64(pair[1]), int64(sum))
+		}
+		if sum, err := pair[0].Sub(pair[1]); err == nil && pair[0] != pair[1] {
+			t.Errorf("%d - %d = %d", int64(pair[0]), int64(pair[1]), int64(sum))
+		}
+	}
 	if _, err := event.MaxQuantity.Add(1); err == nil || !strings.Contains(err.Error(), "999999999999.999999 + 0.000001") {
 		t.Errorf("%v", err)
 	}

@@ -2,9 +2,11 @@ package serde
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +185,37 @@ func TestARegistryThatHasNoSettingsForAnEmptySubject(t *testing.T) {
 		if level := f.Compatibility(t.Context(), r.Subject())[0]; level.Err != nil || level.Level != sr.CompatBackwardTransitive {
 			t.Errorf("%s: %v, %v", r.Subject(), level.Level, level.Err)
 		}
+	}
+}
+
+func TestARegistryMayGiveTheSameTextAnIDForEachSubject(t *testing.T) {
+	f := newRegistry(t)
+	var given atomic.Int64
+	generous := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case strings.HasPrefix(req.URL.Path, "/config/"):
+			_, _ = w.Write([]byte(`{"compatibilityLevel":"FULL_TRANSITIVE"}`))
+		case strings.HasSuffix(req.URL.Path, "/versions"):
+			_ = json.NewEncoder(w).Encode(map[string]int64{"id": 100_000 + given.Add(1)})
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"error_code":40401,"message":"none yet"}`))
+		}
+	})
+	f.refuse.Store(&generous)
+	s := register1(t, f)
+	ids := make(map[int]bool)
+	for _, r := range s.Registered() {
+		if ids[r.ID] = true; !s.Known(r.ID) {
+			t.Errorf("%s: id %d is not known", r.Subject(), r.ID)
+		}
+	}
+	if len(ids) != len(everything()) {
+		t.Fatalf("%d ids: the test shows nothing", len(ids))
+	}
+	first := s.Registered()[slices.Index(schemas.Events(), "InventoryMovement")]
+	if got := s.ID(event.KindInventoryMovement); got != first.ID {
+		t.Errorf("a movement is written with id %d, want %d, that of the first topic that carries it", got, first.ID)
 	}
 }
 
