@@ -28,6 +28,7 @@ var rules = []Rule{
 	{Folder: "sink", May: []string{"avro", "topology/topics", "sink"}, Tests: []string{"internal"}, Why: "analytics is apart from the operational path"},
 	{Folder: "loadtest", May: []string{"avro", "topology/topics", "loadtest"}, Tests: []string{"internal"}, Why: "an oracle that shares code with what it checks proves nothing"},
 	{Folder: "internal", May: []string{"internal"}, Why: "internal packages serve every part and know none"},
+	{Folder: "deploy", Tests: []string{"internal"}, Why: "what is deployed is files; its tests hold them to the code"},
 	{Folder: "cmd", May: []string{"avro", "topology", "processors", "connectors", "sink", "loadtest", "internal", "cmd"}, Why: "cmd knits"},
 }
 

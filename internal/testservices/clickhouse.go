@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -22,6 +23,14 @@ const statementTimeout = time.Minute
 type ClickHouseServer struct {
 	HTTP string // host:port
 	TCP  string // host:port of the native protocol
+
+	database string // of Query; "": default
+}
+
+// In is the server with Query's statements running in a database.
+func (s ClickHouseServer) In(database string) ClickHouseServer {
+	s.database = database
+	return s
 }
 
 // ClickHouse is a real engine that all tests of the machine share: $CROSSDOCK_TEST_CLICKHOUSE_HTTP and _TCP, else one that
@@ -94,7 +103,7 @@ func (s ClickHouseServer) exec(statement string) error {
 func (s ClickHouseServer) post(statement string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/", strings.NewReader(statement))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/?database="+url.QueryEscape(s.database), strings.NewReader(statement))
 	if err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ const parentEnv = "CROSSDOCK_TEST_PARENT_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentEnv); dir != "" {
-		p, err := process.Start(shell(dir, "sleep 600"))
+		p, err := process.Start(shell(dir, "exec sleep 600"))
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -108,7 +108,7 @@ func TestAChildDiesWithAParentThatIsKilled(t *testing.T) {
 func TestReadinessIsAwaitedByCondition(t *testing.T) {
 	dir := t.TempDir()
 	flag := filepath.Join(dir, "ready")
-	p, err := process.Start(shell(dir, "touch "+flag+"; sleep 600"))
+	p, err := process.Start(shell(dir, "touch "+flag+"; exec sleep 600"))
 	if err != nil {
 		t.Fatal(err)
 	}
