@@ -36,8 +36,12 @@ func (s *Serde) Learn(ctx context.Context, id int) error {
 	if s.Known(id) {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.learning <- struct{}{}:
+		defer func() { <-s.learning }()
+	case <-ctx.Done():
+		return fmt.Errorf("serde: waiting to ask the registry for schema id %d: %w", id, ctx.Err())
+	}
 	if s.Known(id) { // another goroutine has learned it meanwhile
 		return nil
 	}
@@ -59,7 +63,7 @@ func (s *Serde) Learn(ctx context.Context, id int) error {
 	return nil
 }
 
-// remember keeps what is unknown for a while. mu is held.
+// remember keeps what is unknown for a while. The caller is the one that learns.
 func (s *Serde) remember(err *UnknownSchemaError) {
 	if len(s.unknown) >= maxUnknown {
 		clear(s.unknown)
@@ -67,7 +71,7 @@ func (s *Serde) remember(err *UnknownSchemaError) {
 	s.unknown[err.ID] = unknownID{err, s.now().Add(unknownFor)}
 }
 
-// fetch asks the registry and compiles what it says. mu is held.
+// fetch asks the registry and compiles what it says. The caller is the one that learns.
 func (s *Serde) fetch(ctx context.Context, id int) (schema, error) {
 	text, err := s.client.SchemaByID(ctx, id)
 	if IsNotFound(err) {

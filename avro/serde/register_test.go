@@ -272,6 +272,33 @@ func TestLearnTellsWhatIsFinalFromWhatIsWorthAnotherTry(t *testing.T) {
 	}
 }
 
+func TestLearnGivesUpWithItsContext(t *testing.T) {
+	f := newRegistry(t)
+	s := register1(t, f)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	slow := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(asked)
+		<-answer
+		w.WriteHeader(http.StatusNotFound)
+	})
+	f.refuse.Store(&slow)
+	var first sync.WaitGroup
+	first.Go(func() {
+		var unknown *UnknownSchemaError
+		if err := s.Learn(t.Context(), 7777); !errors.As(err, &unknown) {
+			t.Errorf("the first: %v", err)
+		}
+	})
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Learn(ctx, 6666); !errors.Is(err, context.Canceled) {
+		t.Errorf("one that waits for the first: %v", err)
+	}
+	close(answer)
+	first.Wait()
+}
+
 func TestManyMayLearnWhileOthersRead(t *testing.T) {
 	f := newRegistry(t)
 	s := register1(t, f)

@@ -11,7 +11,6 @@
 package serde
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +30,8 @@ type Serde struct {
 	client *sr.Client       // nil: there is no registry to ask
 	now    func() time.Time // for how long an id stays unknown
 
-	mu      sync.Mutex        // one Learn at a time
-	unknown map[int]unknownID // what the registry did not know a short while ago
+	learning chan struct{}     // holds the token of the one Learn that may ask; it guards unknown
+	unknown  map[int]unknownID // what the registry did not know a short while ago
 
 	printers printers
 }
@@ -51,7 +50,7 @@ func Local() *Serde {
 }
 
 func newSerde(client *sr.Client) *Serde {
-	s := &Serde{client: client, now: time.Now, unknown: make(map[int]unknownID)}
+	s := &Serde{client: client, now: time.Now, learning: make(chan struct{}, 1), unknown: make(map[int]unknownID)}
 	s.known.Store(newTable(nil))
 	return s
 }
