@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"crossdock/avro/event"
 	"crossdock/avro/schemas"
 
 	"github.com/twmb/avro"
-	"github.com/twmb/franz-go/pkg/sr"
 )
 
 const (
@@ -20,8 +18,6 @@ const (
 	unknownFor = 5 * time.Second
 	// maxUnknown bounds how many such ids are remembered.
 	maxUnknown = 1024
-	// maxReferences bounds how many schemas one schema may pull in.
-	maxReferences = 100
 )
 
 type unknownID struct {
@@ -80,7 +76,10 @@ func (s *Serde) fetch(ctx context.Context, id int) (schema, error) {
 	if err != nil {
 		return schema{}, fmt.Errorf("serde: asking the registry for schema id %d: %w", id, err)
 	}
-	compiled, err := s.compile(ctx, id, text)
+	compiled, err := Parse(ctx, s.client, text)
+	if bad := (*SchemaTextError)(nil); errors.As(err, &bad) {
+		return schema{}, &UnknownSchemaError{ID: id, Reason: bad.Reason, Err: bad.Err}
+	}
 	if err != nil {
 		return schema{}, err
 	}
@@ -112,44 +111,4 @@ func current(writer *avro.Schema, kind event.Kind) (bool, error) {
 		return false, err
 	}
 	return string(writer.Canonical()) == string(reader.Canonical()) && avro.CheckCompatibility(writer, reader) == nil, nil
-}
-
-// compile parses a schema of the registry after those that it refers to.
-func (s *Serde) compile(ctx context.Context, id int, text sr.Schema) (*avro.Schema, error) {
-	if text.Type != sr.TypeAvro {
-		return nil, &UnknownSchemaError{ID: id, Reason: fmt.Sprintf("it is a schema of type %s, not AVRO", text.Type)}
-	}
-	var cache avro.SchemaCache
-	left := maxReferences
-	var parse func(sr.Schema) (*avro.Schema, error)
-	parse = func(text sr.Schema) (*avro.Schema, error) {
-		for _, ref := range text.References {
-			if left--; left < 0 {
-				return nil, &UnknownSchemaError{ID: id, Reason: fmt.Sprintf("it refers to more than %d schemas", maxReferences)}
-			}
-			referred, err := s.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
-			if IsNotFound(err) {
-				return nil, &UnknownSchemaError{ID: id, Reason: fmt.Sprintf("the registry does not have subject %s version %d, which it refers to",
-					ref.Subject, ref.Version), Err: err}
-			}
-			if err != nil {
-				return nil, fmt.Errorf("serde: asking the registry for subject %s version %d: %w", ref.Subject, ref.Version, err)
-			}
-			if _, err := parse(referred.Schema); err != nil {
-				return nil, err
-			}
-		}
-		compiled, err := cache.Parse(text.Schema)
-		if err != nil {
-			return nil, &UnknownSchemaError{ID: id, Reason: "its text is not an Avro schema", Err: err}
-		}
-		return compiled, nil
-	}
-	return parse(text)
-}
-
-// IsNotFound tells whether an error is a registry that answered that there is no such thing.
-func IsNotFound(err error) bool {
-	var e *sr.ResponseError
-	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound
 }

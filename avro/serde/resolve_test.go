@@ -226,6 +226,9 @@ func TestASchemaThatRefersToOthersIsLearned(t *testing.T) {
 	if err := s.Learn(ctx, made.ID); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := Parse(ctx, f.Client, sr.Schema{Schema: `"int"`, References: []sr.SchemaReference{{Name: "x", Subject: "gone", Version: 1}}}); !errors.As(err, new(*SchemaTextError)) {
+		t.Errorf("a reference to nothing: %v", err)
+	}
 	r := event.Reservation{SKU: "A", Delta: 5}
 	var got event.Reservation
 	if err := s.Decode(r.AppendAvro(wire.Append(nil, made.ID)), &got); err != nil || got.SKU != "A" || got.Delta != 5 {

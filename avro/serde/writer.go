@@ -3,6 +3,7 @@ package serde
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"crossdock/avro/event"
 	"crossdock/avro/schemas"
@@ -61,7 +62,9 @@ func (w *writer) resolve(payload []byte) ([]byte, error) {
 // plain is the schema without its logical types.
 func plain(s *avro.Schema) (*avro.Schema, error) {
 	var tree any
-	if err := json.Unmarshal([]byte(s.String()), &tree); err != nil {
+	dec := json.NewDecoder(strings.NewReader(s.String()))
+	dec.UseNumber() // a default may be a long that no float holds
+	if err := dec.Decode(&tree); err != nil {
 		return nil, err
 	}
 	dropLogicalTypes(tree)
