@@ -10,6 +10,7 @@ import (
 // clientLog gives the client's warnings to the instance's log. Its own info level tells of every transaction.
 type clientLog struct{ log *slog.Logger }
 
+// Level is for kgo.Logger.
 func (l clientLog) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
@@ -17,6 +18,7 @@ func (l clientLog) Level() kgo.LogLevel {
 	return kgo.LogLevelWarn
 }
 
+// Log is for kgo.Logger.
 func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	at := slog.LevelDebug
 	switch level {

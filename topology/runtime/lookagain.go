@@ -35,7 +35,7 @@ func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
 	w.touch(due)
 	left, err := due.task.TablesChanged(tablesLimit)
 	if err != nil {
-		return false, w.abort(ctx, w.stopped(ctx, due, err))
+		return false, w.abort(ctx, w.stopped(due, err))
 	}
 	done := true
 	if w.txn.bytes() == 0 {

@@ -198,11 +198,13 @@ type derived struct {
 	lag, skew *prometheus.Desc
 }
 
+// Describe is for prometheus.Collector.
 func (d *derived) Describe(c chan<- *prometheus.Desc) {
 	c <- d.lag
 	c <- d.skew
 }
 
+// Collect is for prometheus.Collector.
 func (d *derived) Collect(c chan<- prometheus.Metric) {
 	now := d.of.clock()
 	d.of.mu.Lock()

@@ -21,6 +21,7 @@ const (
 	expansion = 4
 )
 
+// GetDecompressBytes is for kgo.PoolDecompressBytes.
 func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodecType) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -32,6 +33,7 @@ func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodec
 	return make([]byte, 0, max(smallFetch, len(compressed)*expansion))
 }
 
+// PutDecompressBytes is for kgo.PoolDecompressBytes.
 func (p *fetchPool) PutDecompressBytes(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,6 +45,7 @@ func (p *fetchPool) PutDecompressBytes(b []byte) {
 // recentRecords is how many slices are looked at for one that is large enough.
 const recentRecords = 8
 
+// GetRecords is for kgo.PoolRecords.
 func (p *fetchPool) GetRecords(n int) []kgo.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,6 +60,7 @@ func (p *fetchPool) GetRecords(n int) []kgo.Record {
 	return make([]kgo.Record, 0, n+n/4)
 }
 
+// PutRecords is for kgo.PoolRecords.
 func (p *fetchPool) PutRecords(r []kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

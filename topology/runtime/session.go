@@ -79,6 +79,8 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 // joins the next fetch, so this is what a restored task may wait for its first record; franz-go's default is 5 s.
 const fetchWait = 200 * time.Millisecond
 
+// options are those of a worker's client. Its offset fetches are stable ones always (franz-go 1.22): they wait for
+// transactions with offsets of the group (KIP-447).
 func (s *session) options() []kgo.Opt {
 	w := s.worker
 	c := &w.cfg
@@ -92,7 +94,6 @@ func (s *session) options() []kgo.Opt {
 		kgo.ConsumerGroup(c.App),
 		kgo.InstanceID(w.name),
 		kgo.Balancers(c.Balancer),
-		kgo.RequireStableFetchOffsets(),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
 		kgo.HeartbeatInterval(c.HeartbeatInterval),
@@ -235,17 +236,6 @@ func (s *session) list(ctx context.Context, ask func(context.Context, ...string)
 		return listed.Error()
 	})
 	return listed, err
-}
-
-// granted is a copy of the grants.
-func (s *session) granted() map[input]grant {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := make(map[input]grant, len(s.grants))
-	for i, g := range s.grants {
-		m[i] = g
-	}
-	return m
 }
 
 // committedNumbers reads the group's stable committed offsets of some inputs: the outcome of a transaction (I4).

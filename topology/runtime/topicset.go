@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -66,7 +67,7 @@ func (s *topicSet) check(ctx context.Context, client *kgo.Client, stage *topolog
 			return err
 		}
 		for _, d := range details {
-			if d.Err != nil && d.Err != error(kerr.UnknownTopicOrPartition) {
+			if d.Err != nil && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
 				return fmt.Errorf("topic %s: %w", d.Topic, d.Err)
 			}
 		}
@@ -117,14 +118,17 @@ const anyPartition = -1
 // partitioner takes the partition that the worker has set, or hashes the key as Java's default does (murmur2).
 type partitioner struct{}
 
+// ForTopic is for kgo.Partitioner.
 func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return topicPartitioner{kgo.StickyKeyPartitioner(nil).ForTopic(topic)}
 }
 
 type topicPartitioner struct{ byKey kgo.TopicPartitioner }
 
+// RequiresConsistency is true: a record waits for its partition, since order is kept by key.
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
+// Partition is for kgo.TopicPartitioner.
 func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
 	if r.Partition >= 0 {
 		return int(r.Partition) // beyond n: the client fails the record, and the batch is aborted

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -99,7 +97,7 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 	for {
 		n := fetches.NumRecords()
 		t.inputs += n
-		if err := w.process(ctx, fetches); err != nil {
+		if err := w.process(fetches); err != nil {
 			return w.abort(ctx, err)
 		}
 		if t.inputs >= w.bound.records || t.bytes() >= w.cfg.Commit.MaxBytes/2 || ctx.Err() != nil || w.session.interrupted.Load() {
@@ -140,7 +138,7 @@ func (w *worker) begin() error {
 const checkEvery = 64
 
 // process runs all records of a poll.
-func (w *worker) process(ctx context.Context, fetches kgo.Fetches) error {
+func (w *worker) process(fetches kgo.Fetches) error {
 	t := w.txn
 	since := 0
 	for f := range fetches {
@@ -158,7 +156,7 @@ func (w *worker) process(ctx context.Context, fetches kgo.Fetches) error {
 				r.metrics.polled(p)
 				w.touch(r)
 				for _, rec := range p.Records {
-					if err := w.one(ctx, r, rec); err != nil {
+					if err := w.one(r, rec); err != nil {
 						return err
 					}
 					if since++; since >= checkEvery {
@@ -197,7 +195,7 @@ func (w *worker) touch(r *run) {
 }
 
 // one processes one record.
-func (w *worker) one(ctx context.Context, r *run, rec *kgo.Record) error {
+func (w *worker) one(r *run, rec *kgo.Record) error {
 	r.fetched = append(r.fetched, rec)
 	in := processors.Record{
 		Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Time: rec.Timestamp.UnixMicro(),
@@ -214,7 +212,7 @@ func (w *worker) one(ctx context.Context, r *run, rec *kgo.Record) error {
 		}
 	}
 	if err := r.task.Process(&in); err != nil {
-		return w.stopped(ctx, r, err)
+		return w.stopped(r, err)
 	}
 	if why := r.task.Rejected(); why != nil {
 		r.metrics.reject(why.Cause)
@@ -229,62 +227,6 @@ func (t *transaction) headersOf(rec *kgo.Record) []processors.Header {
 		t.headers = append(t.headers, processors.Header(h))
 	}
 	return t.headers[from:len(t.headers):len(t.headers)]
-}
-
-// stopped decides what an error of a task means for the transaction.
-func (w *worker) stopped(ctx context.Context, r *run, err error) error {
-	var (
-		schema   *task.UnknownSchemaError
-		panicked *task.PanicError
-		rejected *task.RejectedError
-		fatal    *processors.Fatal
-	)
-	switch {
-	case errors.As(err, &schema):
-		return &abortion{why: abortSchema, err: err, action: func() error {
-			w.session.client.PauseFetchPartitions(map[string][]int32{r.topic: {r.partition}})
-			r.state = learning
-			wake := w.session.wake.wake
-			w.learner.learn(w.life, schema.ID, func() { r.learned.Store(true); wake() })
-			return nil
-		}}
-	case errors.As(err, &panicked):
-		w.log.Error("the processor panicked", "input", r.input.String(), "panic", fmt.Sprint(panicked.Value), "stack", string(panicked.Stack))
-		if panicked.Tag == task.NoRecord {
-			return exit(StageFailed, err, "Report the stack to the stage's owner.", "stage %s panicked on a change of the tables", w.stage.Name)
-		}
-		at := position{r.input, r.fetched[panicked.Tag].Offset}
-		return &abortion{why: abortPanic, err: err, action: func() error {
-			w.rejects[at] = panicked.Rejection()
-			return w.panicked()
-		}}
-	case errors.As(err, &rejected):
-		if rejected.Tag == task.NoRecord {
-			return exit(StageFailed, err, "Report it to the stage's owner.", "stage %s failed on a change of the tables", w.stage.Name)
-		}
-		at := position{r.input, r.fetched[rejected.Tag].Offset}
-		return &abortion{why: abortRejected, err: err, action: func() error {
-			w.rejects[at] = rejected.Rejection
-			return nil
-		}}
-	case errors.As(err, &fatal):
-		return exit(StageFailed, fatal, "Correct what the stage names, then start again.", "stage %s cannot go on at %v", w.stage.Name, r.input)
-	}
-	return err
-}
-
-// panicked counts a panic, and stops the worker past a rate of them.
-func (w *worker) panicked() error {
-	now := time.Now()
-	for len(w.panics) > 0 && now.Sub(w.panics[0]) > time.Minute {
-		w.panics = w.panics[1:]
-	}
-	w.panics = append(w.panics, now)
-	if len(w.panics) > w.cfg.PanicsPerMinute {
-		return exit(PanicRate, nil, "Report the stacks of the dead letters to the stage's owner.",
-			"stage %s panicked at %d records in a minute", w.stage.Name, len(w.panics))
-	}
-	return nil
 }
 
 // abort ends the transaction for err, and acts on it. The batch is polled again from its start (I6).
@@ -313,7 +255,7 @@ func (w *worker) commit(ctx context.Context) error {
 	for _, r := range t.touched {
 		t.current = r
 		if err := r.task.Flush(); err != nil {
-			return w.abort(ctx, w.stopped(ctx, r, err))
+			return w.abort(ctx, w.stopped(r, err))
 		}
 	}
 	endCtx, cancel := w.endContext(ctx)
@@ -449,81 +391,4 @@ func (w *worker) settle(committed bool) {
 	t.slab.reset()
 	clear(t.headers)
 	t.headers = t.headers[:0]
-}
-
-// refused decides what records that the broker did not take mean. One that will return is not sent again: the input that
-// made it is rejected, found by halving the batch where the broker refused more than one.
-func (w *worker) refused(f *failed) error {
-	if !returns(f.err) {
-		if errors.Is(f.err, kerr.UnknownTopicOrPartition) {
-			return exit(MissingTopic, f.err, "Create it: crossdock topology apply shows what is missing and does it with --yes.", "topic %s", f.record.Topic)
-		}
-		if x := asExit(f.err, "topic "+f.record.Topic); x != nil {
-			return x
-		}
-		return &abortion{why: abortProduce, err: f.err}
-	}
-	r, tag := w.txn.slab.cause(f.record)
-	polled := w.txn.inputs
-	if r == nil || tag == task.NoRecord {
-		return exit(ProduceRefused, f.err, "Raise the topic's max.message.bytes to what topology describe says.",
-			"topic %s does not take a record that a change of the tables made", f.record.Topic)
-	}
-	at := position{r.input, r.fetched[tag].Offset}
-	topic := f.record.Topic
-	if w.rejects[at] != nil && (f.count == 1 || polled == 1) {
-		return exit(ProduceRefused, f.err, "Raise the topic's max.message.bytes to what topology describe says.",
-			"topic %s does not take the dead letter of %v at offset %d", topic, at.input, at.offset)
-	}
-	return &abortion{why: abortProduce, err: fmt.Errorf("topic %s: %w", topic, f.err), action: func() error {
-		if f.count > 1 && polled > 1 {
-			w.bound.fell(polled, 0)
-			return nil
-		}
-		w.rejects[at] = processors.Rejectf(processors.TooLarge, "Split the record, or raise the topic's max.message.bytes.",
-			"the broker does not take what the record makes for topic %s: %v", topic, f.err)
-		return nil
-	}}
-}
-
-// A failure takes note of records that the broker did not take.
-type failure struct {
-	mu sync.Mutex
-	f  failed
-}
-
-type failed struct {
-	record *kgo.Record
-	err    error
-	count  int
-}
-
-func (f *failure) reset() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.f = failed{}
-}
-
-// promise is called by the client for every record, from goroutines of its own.
-func (f *failure) promise(r *kgo.Record, err error) {
-	if err == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.f.count++
-	if f.f.err == nil || returns(err) && !returns(f.f.err) {
-		f.f.record, f.f.err = r, err
-	}
-}
-
-// first is the failure that decides, nil if there is none.
-func (f *failure) first() *failed {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.f.err == nil {
-		return nil
-	}
-	first := f.f
-	return &first
 }

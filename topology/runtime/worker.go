@@ -85,8 +85,10 @@ func (w *worker) run(ctx context.Context) error {
 	again.Reset()
 	for {
 		lived, err := w.live(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return nil
+		default:
 		}
 		if e := w.fatal(err); e != nil {
 			return e

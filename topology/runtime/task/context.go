@@ -16,14 +16,18 @@ type taskContext Task
 
 var _ processors.Context = (*taskContext)(nil)
 
+// Now is for processors.Context.
 func (c *taskContext) Now() int64 { return c.now }
 
+// Record is for processors.Context.
 func (c *taskContext) Record() *processors.Record { return c.record }
 
+// Decode is for processors.Context.
 func (c *taskContext) Decode(e event.Record) error {
 	return c.rejection(c.serde.Decode(c.record.Value, e))
 }
 
+// Kind is for processors.Context.
 func (c *taskContext) Kind() (event.Kind, error) {
 	kind, err := c.serde.Kind(c.record.Value)
 	return kind, c.rejection(err)
@@ -61,10 +65,13 @@ func unknownSchema(u *serde.UnknownSchemaError) *processors.Rejection {
 	return processors.Rejectf(processors.UnknownSchema, "Register the schema under this id, or correct the producer's registry; then replay the record.", "%v", u)
 }
 
+// Encode is for processors.Context.
 func (c *taskContext) Encode(b []byte, e event.Record) []byte { return c.serde.Append(b, e) }
 
+// Store is for processors.Context.
 func (c *taskContext) Store(i int) processors.Store { return c.stores[i] }
 
+// Emit is for processors.Context.
 func (c *taskContext) Emit(to topics.ID, key []byte, e event.Record) {
 	o := Output{To: to, Tag: c.tag, Value: c.arena.encode(c.serde, e)}
 	if c.record != nil {
@@ -79,6 +86,7 @@ func (c *taskContext) Emit(to topics.ID, key []byte, e event.Record) {
 	c.out = append(c.out, o)
 }
 
+// EmitRaw is for processors.Context.
 func (c *taskContext) EmitRaw(to topics.ID, key, value []byte, headers []processors.Header) {
 	o := Output{To: to, Tag: c.tag, Key: c.arena.copy(key), Value: c.arena.copy(value)}
 	o.SameKey = c.record != nil && bytes.Equal(key, c.record.Key)

@@ -68,7 +68,7 @@ func (p *scripted) TablesChanged(ctx processors.Context, limit int) (bool, error
 // taken is a Sink that writes down.
 type taken struct{ outputs, changelog []string }
 
-func (s *taken) Output(t *Task, o *Output) {
+func (s *taken) Output(_ *Task, o *Output) {
 	v := string(o.Value)
 	if o.To == topics.DeadLetters {
 		var d event.DeadLetter
@@ -80,7 +80,7 @@ func (s *taken) Output(t *Task, o *Output) {
 	s.outputs = append(s.outputs, o.To.String()+" "+string(o.Key)+"="+v)
 }
 
-func (s *taken) Changelog(_ *Task, i int, key, value []byte, tag uint32) {
+func (s *taken) Changelog(_ *Task, _ int, key, value []byte, tag uint32) {
 	s.changelog = append(s.changelog, string(key)+"="+string(value))
 }
 
