@@ -305,7 +305,7 @@ func TestStatementsOfPanelsRunOnTheTablesOfTheSink(t *testing.T) {
 	ch := testservices.ClickHouse(t)
 	db := ch.Database(t)
 	in := ch.In(db)
-	err := fs.WalkDir(os.DirFS(filepath.Join("..", "sink", "migrations")), ".", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(filepath.Join("..", "sink", "migrations")), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".sql") {
 			return err
 		}

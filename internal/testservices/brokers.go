@@ -4,15 +4,11 @@ import (
 	"context"
 	"os"
 	"testing"
-	"time"
 
 	"crossdock/internal/embedded/broker"
 	"crossdock/internal/testservices/daemon"
 	"crossdock/internal/testservices/kafka"
 )
-
-// stopTimeout bounds the stop of a test's own service before it is killed.
-const stopTimeout = 20 * time.Second
 
 // Kafka is the address of a real broker that all tests of the machine share: $CROSSDOCK_TEST_KAFKA, else one that is
 // started when first needed. Topics are not created automatically.

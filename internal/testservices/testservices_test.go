@@ -88,9 +88,9 @@ type recorder struct {
 }
 
 func (r *recorder) Helper()                   {}
-func (r *recorder) Skipf(f string, a ...any)  { r.skipped = f }
-func (r *recorder) Fatalf(f string, a ...any) { r.failed = f }
-func (r *recorder) Fatal(a ...any)            { r.failed = "fatal" }
+func (r *recorder) Skipf(f string, _ ...any)  { r.skipped = f }
+func (r *recorder) Fatalf(f string, _ ...any) { r.failed = f }
+func (r *recorder) Fatal(...any)              { r.failed = "fatal" }
 
 func TestMissingServiceSkipsAndFailsWhereRequired(t *testing.T) {
 	missing := &artifact.Unavailable{What: "Kafka", Why: "no Java", Remedy: "Install it"}

@@ -157,7 +157,7 @@ func move(ctx context.Context, t *testing.T, c testservices.Cluster, in, out str
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(c.Addr), kgo.MetadataMinAge(50*time.Millisecond), kgo.TransactionalID(name), kgo.InstanceID(name),
 		kgo.ConsumerGroup(c.Prefix+"movers"), kgo.ConsumeTopics(in), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.RequireStableFetchOffsets(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(200*time.Millisecond), kgo.RebalanceTimeout(5*time.Second),
 		kgo.TransactionTimeout(10*time.Second), kgo.DefaultProduceTopic(out),
 	)

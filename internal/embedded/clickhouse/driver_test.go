@@ -142,7 +142,7 @@ func newIDs(n int) []uuid.UUID {
 }
 
 func TestATokenHasOneEffectThroughViewsToo(t *testing.T) {
-	eachTransport(t, func(t *testing.T, c client) {
+	eachTransport(t, func(_ *testing.T, c client) {
 		c.do(createMoves)
 		c.do(`CREATE TABLE totals (sku String, qty SimpleAggregateFunction(sum, Decimal(38, 3)), n SimpleAggregateFunction(sum, UInt64))
 			ENGINE = AggregatingMergeTree ORDER BY sku SETTINGS non_replicated_deduplication_window = 100`)
@@ -274,7 +274,7 @@ func TestFailuresHaveClickHousesCodeAndTheConnectionLives(t *testing.T) {
 		} {
 			rows, err := c.Query(t.Context(), f.q)
 			if err == nil {
-				for rows.Next() { //nolint:revive // read to the failure
+				for rows.Next() { // read to the failure
 				}
 				err = rows.Err()
 			}
@@ -410,7 +410,7 @@ func TestUnknownTypesOverNativeNameTheWayOut(t *testing.T) {
 		}
 		rows, err := c.Query(t.Context(), "SELECT sumState(number) FROM numbers(3)")
 		if err == nil {
-			for rows.Next() { //nolint:revive // read to the failure
+			for rows.Next() { // read to the failure
 			}
 			err = rows.Err()
 		}

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 )
+
+// ErrUsage says that the arguments of Main cannot be meant.
+var ErrUsage = errors.New("wrong arguments")
 
 // Main is the process that hosts the engine: it reads its own flags from args and serves until ctx ends or, with
 // --follow-stdin, until its standard input does, so that it cannot outlive the process that holds the other end.
@@ -27,10 +31,10 @@ func Main(ctx context.Context, args []string) error {
 	readyFile := flags.String("ready", "", "`file` to write addresses to, as JSON, when both ports answer")
 	follow := flags.Bool("follow-stdin", false, "end when standard input ends")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return fmt.Errorf("%w: unexpected argument %q", ErrUsage, flags.Arg(0))
 	}
 	o.Password = os.Getenv(PasswordEnv)
 	if o.Library == "" {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -29,7 +30,7 @@ func FreePorts(n int) (first int, err error) {
 
 func allFree(first, n int) bool {
 	for port := first; port < first+n; port++ {
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil || ln.Close() != nil {
 			return false
 		}

@@ -56,7 +56,8 @@ func Start(o Options) (*Process, error) {
 	}
 	defer log.Close() //nolint:errcheck // the child has its own descriptor
 
-	cmd := exec.Command(o.Path, o.Args...)
+	// It ends by Stop or Kill, or with this process; a context would be a third way, and a race with the others.
+	cmd := exec.Command(o.Path, o.Args...) //nolint:noctx // see above
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.Dir = o.Dir
 	cmd.Stdout, cmd.Stderr = log, log
@@ -118,12 +119,23 @@ func (p *Process) Await(ctx context.Context, ready func(context.Context) error) 
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended before it was ready (%v); the end of %s:\n%s", p.name, p.err, p.log, Tail(p.log))
+			return fmt.Errorf("%s ended before it was ready (%w); the end of %s:\n%s", p.name, p.ending(), p.log, Tail(p.log))
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w (last: %v); the end of %s:\n%s", p.name, context.Cause(ctx), notYet, p.log, Tail(p.log))
+			return fmt.Errorf("%s is not ready: %w (last: %w); the end of %s:\n%s", p.name, context.Cause(ctx), notYet, p.log, Tail(p.log))
 		case <-tick.C:
 		}
 	}
+}
+
+// errClean stands for the exit of a child that had nothing to complain of.
+var errClean = errors.New("exit status 0")
+
+// ending is how an ended child ended.
+func (p *Process) ending() error {
+	if p.err == nil {
+		return errClean
+	}
+	return p.err
 }
 
 // Stop asks the child to end (SIGTERM) and waits. When ctx ends first it is killed, and that is an error.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"crossdock/internal/embedded/artifact"
+	"crossdock/internal/embedded/clickhouse"
 )
 
 // program is the package of the daemon's program, and sources are the folders of the module that it is built from.
@@ -69,15 +70,19 @@ func Locate(ctx context.Context, root string) (Client, error) {
 	})
 }
 
-// sourceKey digests what the program is made of, and where the cache is, since the daemon has the environment of the
-// process that started it.
+// sourceKey digests what the program is made of and what it finds on this machine: the daemon has the environment of the
+// process that started it, and one without Maven must not answer for a process that has it.
 func sourceKey(root string) (string, error) {
 	h := sha256.New()
 	cache, err := artifact.Root()
 	if err != nil {
 		return "", err
 	}
-	h.Write([]byte(cache))
+	fmt.Fprintf(h, "%s\n%s\n%s\n", cache, os.Getenv("JAVA_HOME"), os.Getenv(clickhouse.LibraryEnv))
+	for _, tool := range []string{"java", "mvn", "npm"} {
+		path, err := exec.LookPath(tool)
+		fmt.Fprintf(h, "%s %s %t\n", tool, path, err == nil)
+	}
 	add := func(path string) error {
 		b, err := os.ReadFile(path)
 		if err != nil {

@@ -208,8 +208,8 @@ func (c Client) spawn(log string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // the daemon has its own descriptor
-	cmd := exec.Command(c.Program, append(append([]string(nil), c.Args...), c.Socket)...)
+	defer f.Close()                                                                       //nolint:errcheck // the daemon has its own descriptor
+	cmd := exec.Command(c.Program, append(append([]string(nil), c.Args...), c.Socket)...) //nolint:noctx // it outlives every context of ours
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.Dir = os.TempDir()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -96,8 +96,8 @@ func TestALeaseKeepsTheDaemonAndEndsWithItsConnection(t *testing.T) {
 	c, ended := serve(t, 300*time.Millisecond)
 	conn := hold(t, c)
 	select {
-	case <-ended:
-		t.Fatal("ended under a lease")
+	case err := <-ended:
+		t.Fatalf("ended under a lease: %v", err)
 	case <-time.After(600 * time.Millisecond): // longer than it lingers
 	}
 	if err := conn.Close(); err != nil {
@@ -113,8 +113,8 @@ func TestAPinnedDaemonStaysUntilItIsStopped(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	select {
-	case <-ended:
-		t.Fatal("ended though pinned")
+	case err := <-ended:
+		t.Fatalf("ended though pinned: %v", err)
 	case <-time.After(500 * time.Millisecond): // longer than it lingers
 	}
 	if err := c.Stop(t.Context()); err != nil {

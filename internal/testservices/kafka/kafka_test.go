@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start is what testservices.StartKafka does; that package cannot be imported from here.
-func start(t *testing.T, ctx context.Context) *kafka.Broker {
+func start(ctx context.Context, t *testing.T) *kafka.Broker {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a real Kafka is left out with -short")
@@ -42,7 +42,7 @@ func start(t *testing.T, ctx context.Context) *kafka.Broker {
 func TestAcknowledgedRecordsSurviveKill9(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	b := start(t, ctx)
+	b := start(ctx, t)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("scans"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)

@@ -27,20 +27,22 @@ const usage = "usage: servicesd up [kafka|clickhouse|registry]... | status | dow
 // linger is how long the daemon stays when the last test has let go: the next package is often still being compiled.
 const linger = 30 * time.Second
 
-func main() {
+func main() { os.Exit(status(os.Args[1:])) }
+
+// status runs and gives the exit code.
+func status(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, args)
 	var failed exitError
-	if errors.As(err, &failed) { // the command has said why
-		stop()
-		os.Exit(int(failed))
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failed): // the command has said why
+		return int(failed)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "servicesd:", err)
-		stop()
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "servicesd:", err)
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	case "up":
 		return up(ctx, args[1:])
 	case "status":
-		return status(ctx)
+		return show(ctx)
 	case "down":
 		return down(ctx)
 	case "run":

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,7 +77,8 @@ func release(leases []*daemon.Lease) {
 	}
 }
 
-func status(ctx context.Context) error {
+// show says what runs.
+func show(ctx context.Context) error {
 	_, c, err := locate(ctx)
 	if err != nil {
 		return err
@@ -135,9 +135,11 @@ func (e exitError) Error() string { return fmt.Sprintf("the command ended with e
 // runWith runs a command with the services up, and stops them afterwards unless somebody else uses them. A service that
 // this machine cannot have is named and left out; the tests that need it say what they think of that.
 func runWith(ctx context.Context, args []string) (err error) {
-	args = slices.DeleteFunc(args, func(s string) bool { return s == "--" })
+	if len(args) > 0 && args[0] == "--" { // a later one is the command's own
+		args = args[1:]
+	}
 	if len(args) == 0 {
-		return errors.New("usage: servicesd run -- COMMAND [ARGUMENT]...")
+		return errors.New("usage: servicesd run -- COMMAND [ARGUMENT]")
 	}
 	_, c, err := locate(ctx)
 	if err != nil {
