@@ -25,7 +25,6 @@ func (l *lane) options() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A partition of transactions ends with a marker: only who sees it knows that it has come to the end.
 		kgo.KeepControlRecords(),
-		kgo.RequireStableFetchOffsets(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// After a loss at the broker everything is read again: rows collapse, gaps do not fill themselves.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

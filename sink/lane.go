@@ -321,11 +321,11 @@ func (l *lane) learn(ctx, hard context.Context, b *block, id int) (*block, error
 			case l.cut <- b:
 				b = <-l.free
 			case <-hard.Done():
-				return nil, nil
+				return nil, hard.Err()
 			}
 		}
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, ctx.Err()
 		}
 	}
 }

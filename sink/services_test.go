@@ -155,7 +155,7 @@ func (f *fixture) run() *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{f.sink(), f.t, cancel, make(chan error, 1)}
 	go func() { r.ended <- r.Run(ctx) }()
-	f.t.Cleanup(func() { r.stop() })
+	f.t.Cleanup(func() { _ = r.stop() }) // a test that cares has asked before
 	return r
 }
 
@@ -398,4 +398,17 @@ func hostname(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// tells is nil where an error says all of it.
+func tells(err error, what ...string) error {
+	for _, w := range what {
+		if err == nil {
+			return fmt.Errorf("no error, want one with %q", w)
+		}
+		if !strings.Contains(err.Error(), w) {
+			return fmt.Errorf("nothing of %q in: %w", w, err)
+		}
+	}
+	return nil
 }

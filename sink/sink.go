@@ -131,10 +131,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	if !s.started.CompareAndSwap(false, true) {
 		return errors.New("sink: Run was called before; make another Sink")
 	}
-	if err := s.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if ready, err := s.prepare(ctx); !ready {
 		return err
 	}
 	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
@@ -159,31 +156,30 @@ func (s *Sink) Run(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// prepare waits until the tables are there, however long ClickHouse is away.
-func (s *Sink) prepare(ctx context.Context) error {
+// prepare waits until the tables are there, however long ClickHouse is away. It returns false where ctx ended first, and
+// with an error where waiting is of no use.
+func (s *Sink) prepare(ctx context.Context) (ready bool, err error) {
 	pause := s.lanes[0].backoff()
-	for {
+	for ctx.Err() == nil {
 		err := s.tablesReady(ctx)
 		if err == nil {
 			s.migrated.Store(true)
 			s.waiting.Store(nil)
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+			return true, nil
 		}
 		changed, locked := (*ChangedMigrationError)(nil), (*LockedError)(nil)
 		switch {
 		case errors.As(err, &changed), errors.Is(err, errPending):
-			return err
+			return false, err
 		case !errors.As(err, &locked) && !retryable(err):
-			return fmt.Errorf("%w; %s", err, remedy(err))
+			return false, fmt.Errorf("%w; %s", err, remedy(err))
 		}
 		delay := pause.NextBackOff()
 		s.waiting.Store(&err)
 		s.log.Warn("the tables are not ready, trying on", "error", err, "again_in", delay)
 		wait(ctx, delay)
 	}
+	return false, nil
 }
 
 var errPending = errors.New("sink: migrations are pending and Config.SkipMigrate is set; run `crossdock sink migrate`")
