@@ -2,11 +2,14 @@ package serde
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"crossdock/avro/event"
 	"crossdock/avro/schemas"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
@@ -22,7 +25,8 @@ func (c Carried) Subject() string { return c.Topic + "-" + schemas.FullName(c.Re
 // Register makes a Serde whose ids are those of a registry. Each pair's schema is looked up under its subject and
 // registered where it is new, after the subject's compatibility has been set to BACKWARD_TRANSITIVE. Every kind of event
 // needs at least one topic, since what cannot be registered cannot be written. It is safe to call from many processes at
-// once. An error that wraps a *sr.ResponseError says what the registry answered.
+// once. Where the registry cannot be reached or is not well it is asked again, with growing pauses, registerTries times a
+// pair. An error that wraps a *sr.ResponseError says what the registry answered.
 func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde, error) {
 	s := newSerde(client)
 	var found []schema
@@ -36,11 +40,18 @@ func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde
 		if err != nil {
 			return nil, err
 		}
-		id, isNew, err := register(ctx, client, c.Subject(), text)
+		done, err := backoff.Retry(ctx, func() (Registered, error) {
+			id, isNew, err := register(ctx, client, c.Subject(), text)
+			if err != nil && !isPassing(err) {
+				err = backoff.Permanent(err)
+			}
+			return Registered{Carried: c, ID: id, New: isNew}, err
+		}, backoff.WithMaxTries(registerTries))
 		if err != nil {
 			return nil, err
 		}
-		s.registered = append(s.registered, Registered{Carried: c, ID: id, New: isNew})
+		id := done.ID
+		s.registered = append(s.registered, done)
 		if s.ids[kind] == 0 { // a registry may give the same text another id under another subject: both are read
 			s.ids[kind] = id
 		}
@@ -53,6 +64,18 @@ func Register(ctx context.Context, client *sr.Client, carried []Carried) (*Serde
 	}
 	s.known.Store(newTable(found))
 	return s, nil
+}
+
+// registerTries bounds how often one pair is tried: about five seconds in all.
+const registerTries = 5
+
+// isPassing tells whether an error may be gone on the next try: every request of register may be sent twice.
+func isPassing(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var answer *sr.ResponseError
+	return !errors.As(err, &answer) || answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests
 }
 
 // Registered is what Register found or did for one pair.

@@ -188,6 +188,40 @@ func TestARegistryThatHasNoSettingsForAnEmptySubject(t *testing.T) {
 	}
 }
 
+func TestRegisterOutlastsARegistryThatIsNotWellForAMoment(t *testing.T) {
+	f := newRegistry(t)
+	inner, err := registry.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var requests atomic.Int64
+	unwell := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch requests.Add(1) {
+		case 3:
+			panic(http.ErrAbortHandler) // cuts the connection
+		case 5:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			inner.ServeHTTP(w, req)
+		}
+	})
+	f.refuse.Store(&unwell)
+	s := register1(t, f)
+	if got := len(s.Registered()); got != len(everything()) {
+		t.Errorf("%d pairs are registered, want each once: %d", got, len(everything()))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	down := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		cancel()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	f.refuse.Store(&down)
+	before := f.requests.Load()
+	if _, err := Register(ctx, f.Client, everything()[:1]); err == nil || f.requests.Load()-before != 1 {
+		t.Errorf("a registry that is down, until the caller gives up: %v after %d requests", err, f.requests.Load()-before)
+	}
+}
+
 func TestARegistryMayGiveTheSameTextAnIDForEachSubject(t *testing.T) {
 	f := newRegistry(t)
 	var given atomic.Int64
