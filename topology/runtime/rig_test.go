@@ -138,7 +138,7 @@ func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32) *
 	t.Helper()
 	app := fmt.Sprintf("t%d-%d-%s", os.Getpid(), rigs.Add(1), stage.Name)
 	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,11 +347,12 @@ func (r *rig) drained() {
 	})
 }
 
-// read is all committed records of a topic, by partition in order.
+// read is all committed records of a topic, by partition in order. Its end is the high watermark: the markers of the last
+// commit may still be on their way to the topic.
 func (r *rig) read(topic string) []*kgo.Record {
 	r.t.Helper()
 	adm := kadm.NewClient(r.client)
-	ends, err := adm.ListCommittedOffsets(r.t.Context(), topic)
+	ends, err := adm.ListEndOffsets(r.t.Context(), topic)
 	if err != nil || ends.Error() != nil {
 		r.t.Fatal(err, ends.Error())
 	}

@@ -114,6 +114,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.ProducerLinger(c.Linger),
 		kgo.ProducerBatchMaxBytesFn(w.topics.batchBytes),
 		kgo.MaxBufferedRecords(max(100_000, 8*c.Commit.MaxRecords)),
+		kgo.UnknownTopicRetries(20), // a topic that was just created reaches the brokers one by one
 		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
 	)
 	if w.topics.inputRegex {
