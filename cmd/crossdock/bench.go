@@ -95,7 +95,7 @@ func (a *app) benchInventory(ctx context.Context, o bench.Options, out string, b
 		for _, b := range c.Kafka.Brokers {
 			args = append(args, "--set", "kafka.brokers="+b)
 		}
-		return exec.Command(self, args...), nil
+		return exec.CommandContext(context.WithoutCancel(ctx), self, args...), nil // the benchmark ends it
 	}
 	o.Progress = benchProgress(a.stderr)
 	result, err := bench.Inventory(ctx, o)

@@ -37,13 +37,12 @@ import (
 
 // A field is one installation of the inventory stage on real Kafka, with the binary that people run.
 type field struct {
-	t        *testing.T
-	config   config.Config
-	binary   string
-	registry string
-	serde    *serde.Serde
-	client   *kgo.Client
-	opts     []kgo.Opt
+	t      *testing.T
+	config config.Config
+	binary string
+	serde  *serde.Serde
+	client *kgo.Client
+	opts   []kgo.Opt
 }
 
 func newField(t *testing.T) *field {

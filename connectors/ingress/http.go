@@ -133,7 +133,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	signature, ok := source.Credentials.verify(r.Header, body)
 	if !ok {
-		s.refuse(w, name, refusal{http.StatusUnauthorized, "unauthorized", "the credentials or the signature of the body are missing or wrong", "send the API key, bearer token or HMAC-SHA256 signature that is agreed for this source, over the exact bytes of the body"})
+		s.refuse(w, name, refusal{http.StatusUnauthorized, "credentials", "the credentials or the signature of the body are missing or wrong", "send the API key, bearer token or HMAC-SHA256 signature that is agreed for this source, over the exact bytes of the body"})
 		return
 	}
 	remembered := name + "\x00" + r.Header.Get("Idempotency-Key")

@@ -24,14 +24,13 @@ func (t *teller) step(format string, args ...any) {
 
 // A meter counts towards a total.
 type meter struct {
-	t      *teller
-	name   string
-	total  int64
-	began  time.Time
-	told   time.Time
-	pool   *mpb.Progress
-	bar    *mpb.Bar
-	silent bool
+	t     *teller
+	name  string
+	total int64
+	began time.Time
+	told  time.Time
+	pool  *mpb.Progress
+	bar   *mpb.Bar
 }
 
 func (t *teller) meter(name string, total int64) *meter {

@@ -69,6 +69,7 @@ func (t *translator) Translate(d *translate.Document, out translate.Sink) error 
 
 type sinkOf struct{ translate.Sink }
 
+// Problem hands on a part that was refused, or a notice.
 func (s sinkOf) Problem(p *connectors.Problem) error {
 	return s.Sink.Problem(&translate.Problem{
 		Notice: p.Level == connectors.Notice, Cause: processors.Cause(p.Cause), Detail: p.Detail, Position: p.Position.String(),

@@ -80,7 +80,7 @@ func (s *taken) Output(_ *Task, o *Output) {
 	s.outputs = append(s.outputs, o.To.String()+" "+string(o.Key)+"="+v)
 }
 
-func (s *taken) Changelog(_ *Task, _ int, key, value []byte, tag uint32) {
+func (s *taken) Changelog(_ *Task, _ int, key, value []byte, _ uint32) {
 	s.changelog = append(s.changelog, string(key)+"="+string(value))
 }
 
