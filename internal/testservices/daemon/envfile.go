@@ -23,10 +23,11 @@ const (
 	RegistryEnv       = "CROSSDOCK_TEST_REGISTRY"        // URL
 )
 
-// Variables are the names by which services are found, with their addresses.
+// Variables are the names by which services are found, with their addresses, and those of their processes.
 func Variables(services []Service) map[string]string {
 	vars := map[string]string{}
 	for _, s := range services {
+		vars["CROSSDOCK_SERVICES_"+strings.ToUpper(s.Name)+"_PID"] = fmt.Sprint(s.Pid)
 		switch s.Name {
 		case Kafka:
 			vars[KafkaEnv] = s.Addresses["kafka"]
@@ -44,9 +45,6 @@ func WriteEnvFile(root string, s State) error {
 	vars := Variables(s.Services)
 	vars["CROSSDOCK_SERVICES_PID"] = fmt.Sprint(s.Pid)
 	vars["CROSSDOCK_SERVICES_DIR"] = s.Dir
-	for _, service := range s.Services {
-		vars["CROSSDOCK_SERVICES_"+strings.ToUpper(service.Name)+"_PID"] = fmt.Sprint(service.Pid)
-	}
 	var b bytes.Buffer
 	b.WriteString("# Written by servicesd up, removed by servicesd down. Tests find these services by themselves.\n")
 	for _, name := range sortedKeys(vars) {
