@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -41,12 +41,12 @@ func graph(c *config.Config) (*topology.Graph, error) {
 }
 
 // dial connects to the configured brokers, and says so where none answers.
-func dial(ctx context.Context, c *config.Config, opts ...kgo.Opt) (*kgo.Client, error) {
+func dial(ctx context.Context, c *config.Config) (*kgo.Client, error) {
 	common, err := kafkaclient.Options(c.Kafka)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(common, opts...)...)
+	client, err := kgo.NewClient(common...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,13 @@ inventory, sink. None named: all. Any number of processes with the same app and 
 			if err != nil {
 				return err
 			}
+			stages, err := pipeline.Stages(pipeline.Parts{Config: c.Config, Connectors: table})
+			if err != nil {
+				return &usageError{err}
+			}
+			if err := pipeline.CheckParts(stages, names); err != nil {
+				return err
+			}
 			client, err := dial(cmd.Context(), &c.Config)
 			if err != nil {
 				return err
@@ -93,17 +100,13 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which version this is", Args: cobra.NoArgs, Example: "  crossdock version",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.stdout, version())
-			return err
+			return a.print(map[string]string{"version": version()}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, version())
+				return err
+			})
 		},
 	}
 }
 
 // metricsNobodyReads is for commands that end by themselves.
 func metricsNobodyReads() *prometheus.Registry { return prometheus.NewRegistry() }
-
-// exists says whether a file is there.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

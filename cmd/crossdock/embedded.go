@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -62,7 +63,11 @@ func (a *app) embeddedCommand() *cobra.Command {
 					return cmd.Help()
 				}
 			}
-			return clickhouse.Main(cmd.Context(), args)
+			err := clickhouse.Main(cmd.Context(), args)
+			if errors.Is(err, clickhouse.ErrUsage) {
+				return usagef("%v; see %s --help", err, cmd.CommandPath())
+			}
+			return err
 		},
 	}
 	return group("embedded", "Services for a trial on one machine: broker, registry, clickhouse", kafka, schemas, engine)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"crossdock/cmd/crossdock/pipeline"
 )
 
 // Exit codes, the same for every command.
@@ -33,14 +35,16 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var setting *pipeline.UsageError
 	var notReady *notReadyError
+	var away *pipeline.AwayError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &setting):
 		fmt.Fprintf(stderr, "crossdock: %v\n", err)
 		return exitUsage
-	case errors.As(err, &notReady):
+	case errors.As(err, &notReady), errors.As(err, &away):
 		fmt.Fprintf(stderr, "crossdock: %v\n", err)
 		return exitNotReady
 	case errors.Is(err, errSaid):

@@ -76,7 +76,7 @@ func usageErrors(c *cobra.Command) {
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use: use, Short: short,
-		Args: func(c *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("there is no command %q", args[0])
 			}
@@ -85,6 +85,11 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	g.AddCommand(subs...)
+	var examples []string
+	for _, sub := range subs {
+		examples = append(examples, sub.Example)
+	}
+	g.Example = strings.Join(examples, "\n")
 	return g
 }
 

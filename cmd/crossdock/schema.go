@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/sr"
 
 	"crossdock/avro/event"
 	"crossdock/avro/govern"
@@ -36,17 +36,21 @@ Exit code 1 where a change would break a reader.`,
 				return err
 			}
 			if c.Registry.URL != "" {
-				client, err := sr.NewClient(sr.URLs(c.Registry.URL))
+				client, err := pipeline.Registry(&c.Config)
 				if err != nil {
-					return usagef("registry.url: %v", err)
+					return err
 				}
 				registered, err := govern.CompatibleWith(cmd.Context(), client, pipeline.Carried(pipeline.Naming(&c.Config)))
 				if err != nil {
-					return &notReadyError{err}
+					return pipeline.RegistryAway(&c.Config, err)
 				}
 				violations = append(violations, registered...)
 			}
-			err = a.print(map[string]any{"schemas": len(event.Kinds()), "violations": violations}, func(w io.Writer) error {
+			found := make([]string, 0, len(violations))
+			for _, v := range violations {
+				found = append(found, v.Error())
+			}
+			err = a.print(map[string]any{"schemas": len(event.Kinds()), "violations": found}, func(w io.Writer) error {
 				for _, v := range violations {
 					fmt.Fprintln(w, v)
 				}
@@ -96,10 +100,14 @@ Exit code 1 where a change would break a reader.`,
 		Example: "  crossdock schema print InventoryMovement",
 		RunE: func(_ *cobra.Command, names []string) error {
 			if len(names) == 0 {
+				all := make([]string, 0, len(event.Kinds()))
 				for _, k := range event.Kinds() {
-					fmt.Fprintln(a.stdout, k)
+					all = append(all, k.String())
 				}
-				return nil
+				return a.print(all, func(w io.Writer) error {
+					_, err := fmt.Fprintln(w, strings.Join(all, "\n"))
+					return err
+				})
 			}
 			for _, name := range names {
 				text, err := schemas.Indented(name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -30,7 +31,11 @@ func (a *app) sinkCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(list, func(w io.Writer) error {
+				applied := make([]migration, 0, len(list))
+				for _, m := range list {
+					applied = append(applied, migration{m.Version, m.Name, m.Checksum, m.AppliedAt.UTC()})
+				}
+				return a.print(applied, func(w io.Writer) error {
 					for _, m := range list {
 						fmt.Fprintf(w, "%s  applied %s\n", m.Name, m.AppliedAt.UTC().Format(time.RFC3339))
 					}
@@ -50,7 +55,11 @@ func (a *app) sinkCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(tables, func(w io.Writer) error {
+				all := make([]tableStatus, 0, len(tables))
+				for i := range tables {
+					all = append(all, statusOf(&tables[i]))
+				}
+				return a.print(all, func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 					fmt.Fprintln(t, "TABLE\tROWS\tLAG\tFRESHNESS\tLOST\tSTATE")
 					for _, s := range tables {
@@ -66,6 +75,38 @@ func (a *app) sinkCommand() *cobra.Command {
 		},
 	}
 	return group("sink", "ClickHouse: tables and their freshness", migrate, status)
+}
+
+// A migration is what sink migrate --json tells of each.
+type migration struct {
+	Version   int       `json:"version"`
+	Name      string    `json:"name"`
+	Checksum  string    `json:"checksum"` // SHA-256, hexadecimal
+	AppliedAt time.Time `json:"applied_at"`
+}
+
+// A tableStatus is what sink status --json tells of each table.
+type tableStatus struct {
+	Table            string     `json:"table"`
+	Topic            string     `json:"topic"`
+	Rows             uint64     `json:"rows"`
+	Lag              int64      `json:"lag_records"`
+	FreshnessSeconds *float64   `json:"freshness_seconds"` // null: no sink has said so yet
+	CompleteUntil    *time.Time `json:"complete_until"`    // likewise
+	NewestEvent      *time.Time `json:"newest_event"`      // null: there is none
+	Lost             int64      `json:"lost_records"`
+}
+
+func statusOf(s *sink.TableStatus) tableStatus {
+	out := tableStatus{Table: s.Table, Topic: s.Topic, Rows: s.Rows, Lag: s.Lag, Lost: s.Lost}
+	if !s.CompleteUntil.IsZero() {
+		fresh := s.Freshness.Seconds()
+		out.FreshnessSeconds, out.CompleteUntil = &fresh, &s.CompleteUntil
+	}
+	if !s.NewestEvent.IsZero() {
+		out.NewestEvent = &s.NewestEvent
+	}
+	return out
 }
 
 // withSink connects to ClickHouse for one command. Neither of them writes an event, so no registry is asked.
@@ -85,7 +126,8 @@ func (a *app) withSink(ctx context.Context, f func(*sink.Sink) error) error {
 	if err != nil {
 		return err
 	}
-	err = f(s)
+	err = pipeline.Away(f(s), fmt.Sprintf("ClickHouse (%s) or the brokers (%s) do not answer; start them, or correct clickhouse.addresses and kafka.brokers",
+		strings.Join(c.ClickHouse.Addresses, ", "), strings.Join(c.Kafka.Brokers, ", ")))
 	if closed := s.Close(); err == nil {
 		err = closed
 	}

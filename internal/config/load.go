@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,10 +26,10 @@ type Input struct {
 
 // A Setting is one value with the place it came from.
 type Setting struct {
-	Name   string
-	Value  string
-	Origin string // default, file PATH, env NAME, flag
-	Doc    string
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"` // default, file PATH, env NAME, flag
+	Doc    string `json:"doc"`
 }
 
 // A Loaded is a configuration, and where each of its values came from.
@@ -184,12 +185,26 @@ func assign(c *Config, name string, raw any) error {
 func decode(target, from any) error {
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: target, WeaklyTypedInput: true, ErrorUnused: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), bareNumberIsNoDuration),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(bareTextIsNoDuration, mapstructure.StringToTimeDurationHookFunc(), bareNumberIsNoDuration),
 	})
 	if err != nil {
 		return err
 	}
-	return d.Decode(from)
+	err = d.Decode(from)
+	if of := (*mapstructure.DecodeError)(nil); errors.As(err, &of) {
+		return of.Unwrap() // the caller names the setting
+	}
+	return err
+}
+
+// bareTextIsNoDuration refuses --set interval=5: five what?
+func bareTextIsNoDuration(_, to reflect.Type, v any) (any, error) {
+	if text, ok := v.(string); ok && isDuration(to) {
+		if _, err := strconv.ParseFloat(text, 64); err == nil && text != "0" {
+			return nil, fmt.Errorf("%s has no unit; write 5ms, 2s, 1m", text)
+		}
+	}
+	return v, nil
 }
 
 // bareNumberIsNoDuration refuses "interval: 5": five what?

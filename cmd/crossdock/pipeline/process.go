@@ -58,11 +58,11 @@ const drain = 10 * time.Second
 
 // New prepares a process: it checks everything that can be checked without processing, asks the registry for the schemas'
 // ids, and opens its ports.
-func New(ctx context.Context, o Options) (p *Process, err error) {
+func New(ctx context.Context, o Options) (_ *Process, err error) {
 	if err := govern.Check(); err != nil {
 		return nil, err
 	}
-	p = &Process{o: o, log: o.Log, instances: map[string]*runtime.Instance{}}
+	p := &Process{o: o, log: o.Log, instances: map[string]*runtime.Instance{}}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -112,7 +112,7 @@ func New(ctx context.Context, o Options) (p *Process, err error) {
 			return nil, err
 		}
 	} else if chosen[Sink] && len(o.Parts) > 0 {
-		return nil, errors.New("the sink has no server: set clickhouse.addresses")
+		return nil, usagef("the sink has no server: set clickhouse.addresses")
 	}
 	if c.Admin.Listen != "" {
 		if p.admin, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.Admin.Listen); err != nil {
@@ -138,14 +138,14 @@ func runtimeConfig(c *config.Config, stage topology.Stage, client []kgo.Opt) run
 	}
 }
 
-// Serde asks the registry for the ids of all schemas, registering what is new.
-func Serde(ctx context.Context, c *config.Config) (*serde.Serde, error) {
+// Registry is a client of the configured schema registry.
+func Registry(c *config.Config) (*sr.Client, error) {
 	if c.Registry.URL == "" {
-		return nil, errors.New("registry.url: not set; name a Confluent-compatible schema registry, or start one for a trial with crossdock embedded registry")
+		return nil, usagef("registry.url: not set; name a Confluent-compatible schema registry, or start one for a trial with crossdock embedded registry")
 	}
 	password, err := c.Registry.Password.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("registry.password: %w", err)
+		return nil, usagef("registry.password: %v", err)
 	}
 	opts := []sr.ClientOpt{sr.URLs(c.Registry.URL)}
 	if c.Registry.Username != "" {
@@ -153,9 +153,24 @@ func Serde(ctx context.Context, c *config.Config) (*serde.Serde, error) {
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("registry.url: %w", err)
+		return nil, usagef("registry.url: %v", err)
 	}
-	return serde.Register(ctx, client, Carried(Naming(c)))
+	return client, nil
+}
+
+// RegistryAway names the configured schema registry in an AwayError.
+func RegistryAway(c *config.Config, err error) error {
+	return Away(err, "the schema registry "+c.Registry.URL+" does not answer; start it, or correct registry.url")
+}
+
+// Serde asks the registry for the ids of all schemas, registering what is new.
+func Serde(ctx context.Context, c *config.Config) (*serde.Serde, error) {
+	client, err := Registry(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := serde.Register(ctx, client, Carried(Naming(c)))
+	return s, RegistryAway(c, err)
 }
 
 // Carried lists which topic carries which record.

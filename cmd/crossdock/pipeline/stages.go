@@ -2,7 +2,6 @@
 package pipeline
 
 import (
-	"fmt"
 	"sort"
 	"strings"
 
@@ -114,6 +113,12 @@ func Names(stages []topology.Stage) []string {
 	return append(names, Sink)
 }
 
+// CheckParts says which of the names is no part of the pipeline.
+func CheckParts(stages []topology.Stage, names []string) error {
+	_, err := choose(stages, names)
+	return err
+}
+
 // choose checks names of parts; none are all.
 func choose(stages []topology.Stage, names []string) (map[string]bool, error) {
 	all := Names(stages)
@@ -127,7 +132,7 @@ func choose(stages []topology.Stage, names []string) (map[string]bool, error) {
 			known = known || a == name
 		}
 		if !known {
-			return nil, fmt.Errorf("there is no stage %q; there are %s", name, strings.Join(all, ", "))
+			return nil, usagef("there is no stage %q; there are %s", name, strings.Join(all, ", "))
 		}
 		chosen[name] = true
 	}
