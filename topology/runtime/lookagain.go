@@ -1,10 +1,6 @@
 package runtime
 
-import (
-	"context"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-)
+import "context"
 
 // tablesLimit is how many events a task may emit in one transaction that a change of the tables makes.
 const tablesLimit = 1000
@@ -56,11 +52,9 @@ func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
 
 // abandon ends a transaction that has put and emitted nothing: the broker does not hear of it.
 func (w *worker) abandon(ctx context.Context) error {
-	endCtx, cancel := w.endContext(ctx)
-	defer cancel()
-	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
-		return &sessionError{"an empty transaction cannot be ended", err}
+	err := w.endAborted(ctx)
+	if err == nil {
+		w.settle(false)
 	}
-	w.settle(false)
-	return nil
+	return err
 }

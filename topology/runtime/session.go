@@ -102,8 +102,8 @@ func (s *session) options() []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // lost records stop the worker by name
 		kgo.OnPartitionsAssigned(s.onAssigned),
-		kgo.OnPartitionsRevoked(s.onTaken),
-		kgo.OnPartitionsLost(s.onTaken),
+		kgo.OnPartitionsRevoked(s.onRevoked),
+		kgo.OnPartitionsLost(s.onLost),
 		kgo.OnOffsetsFetched(s.onOffsetsFetched),
 		kgo.AdjustFetchOffsetsFn(s.grant),
 
@@ -135,9 +135,16 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, added map[
 	s.wake.wake()
 }
 
-// onTaken is for partitions revoked and lost alike. The session calls it once until the next End, so it is no account of
-// what is assigned.
-func (s *session) onTaken(context.Context, *kgo.Client, map[string][]int32) {
+// onRevoked is called at the end of every group session, mostly with nothing: the transaction may go on then. The session
+// calls it with something once until the next End, so it is no account of what is assigned.
+func (s *session) onRevoked(_ context.Context, _ *kgo.Client, taken map[string][]int32) {
+	if len(taken) > 0 {
+		s.interrupted.Store(true)
+	}
+	s.wake.wake()
+}
+
+func (s *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 	s.interrupted.Store(true)
 	s.wake.wake()
 }

@@ -25,6 +25,7 @@ type transaction struct {
 	began   time.Time
 	ended   time.Time // when the last one was committed
 	inputs  int       // records polled
+	open    bool      // begun, and its end not tried yet
 	now     time.Time
 }
 
@@ -119,6 +120,9 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 			break
 		}
 	}
+	if w.session.interrupted.Load() { // End would abort it all the same, and leave its outcome to be asked for
+		return w.abort(ctx, &abortion{why: abortInterrupted, err: errors.New("partitions were taken away")})
+	}
 	return w.commit(ctx)
 }
 
@@ -127,6 +131,7 @@ func (w *worker) begin() error {
 	if err := w.session.Begin(); err != nil {
 		return &sessionError{"a transaction cannot begin", err}
 	}
+	t.open = true
 	t.now = w.clock()
 	t.began = time.Now()
 	t.inputs = 0
@@ -235,16 +240,25 @@ func (w *worker) abort(ctx context.Context, err error) error {
 	if !errors.As(err, &a) {
 		return err // the session ends, and with it the transaction
 	}
-	endCtx, cancel := w.endContext(ctx)
-	defer cancel()
-	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
-		return &sessionError{"an abort failed", err}
+	if err := w.endAborted(ctx); err != nil {
+		return err
 	}
 	w.log.Info("transaction aborted", "why", a.why, "error", a.err, "records", w.txn.inputs)
 	w.settle(false)
 	w.metrics.aborts.WithLabelValues(a.why).Inc()
 	if a.action != nil {
 		return a.action()
+	}
+	return nil
+}
+
+// endAborted tells the broker, and acknowledges what interrupted the session.
+func (w *worker) endAborted(ctx context.Context) error {
+	w.txn.open = false
+	endCtx, cancel := w.endContext(ctx)
+	defer cancel()
+	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
+		return &sessionError{"an abort failed", err}
 	}
 	return nil
 }
@@ -267,6 +281,7 @@ func (w *worker) commit(ctx context.Context) error {
 	if f := t.failure.first(); f != nil {
 		return w.abort(ctx, w.refused(f))
 	}
+	t.open = false
 	committed, err := w.session.End(kgo.PreTxnCommitFnContext(endCtx, w.numberOffsets), kgo.TryCommit)
 	switch {
 	case err != nil:

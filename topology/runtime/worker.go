@@ -154,6 +154,12 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	defer func() {
 		w.ready.Store(false)
 		w.client.Store(nil)
+		if w.txn.open {
+			// What is left open holds back everybody who reads committed records, until the broker's timeout.
+			if err := w.endAborted(ctx); err != nil {
+				w.log.Warn("a transaction is left open", "error", err)
+			}
+		}
 		for _, r := range w.runs {
 			w.drop(r)
 		}
@@ -175,11 +181,8 @@ const idleWait = time.Second
 func (w *worker) turn(ctx context.Context) error {
 	if w.session.interrupted.Swap(false) {
 		// The session remembers the interruption until the next End, which it would abort.
-		endCtx, cancel := w.endContext(ctx)
-		_, err := w.session.End(endCtx, kgo.TryAbort)
-		cancel()
-		if err != nil {
-			return &sessionError{"an interruption cannot be acknowledged", err}
+		if err := w.endAborted(ctx); err != nil {
+			return err
 		}
 	}
 	if err := w.reconcile(ctx); err != nil {
