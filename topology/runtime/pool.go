@@ -6,17 +6,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A fetchPool keeps what a worker's fetches are decoded into, to be used again when their transaction has ended.
+// A fetchPool keeps what a worker's fetches are decoded into, to be used again when their transaction has ended. What it
+// keeps is bounded in bytes: a fetch of a worker is some MiB, and two or three of them are on their way at any time.
 type fetchPool struct {
-	mu      sync.Mutex
-	bytes   [][]byte
-	records [][]kgo.Record
+	mu          sync.Mutex
+	bytes       [][]byte
+	records     [][]kgo.Record
+	heldBytes   int
+	heldRecords int
 }
 
 const (
-	pooledSlices = 64      // of each kind
-	pooledBytes  = 4 << 20 // a larger slice is not kept
-	smallFetch   = 64 << 10
+	maxHeldBytes   = 48 << 20
+	maxHeldRecords = 100_000
+	smallFetch     = 64 << 10
 	// expansion is a guess of what a compressed batch becomes; a wrong one costs one growth.
 	expansion = 4
 )
@@ -28,6 +31,7 @@ func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodec
 	if n := len(p.bytes); n > 0 {
 		b := p.bytes[n-1]
 		p.bytes = p.bytes[:n-1]
+		p.heldBytes -= cap(b)
 		return b
 	}
 	return make([]byte, 0, max(smallFetch, len(compressed)*expansion))
@@ -37,8 +41,9 @@ func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodec
 func (p *fetchPool) PutDecompressBytes(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.bytes) < pooledSlices && cap(b) <= pooledBytes {
+	if p.heldBytes+cap(b) <= maxHeldBytes {
 		p.bytes = append(p.bytes, b)
+		p.heldBytes += cap(b)
 	}
 }
 
@@ -54,6 +59,7 @@ func (p *fetchPool) GetRecords(n int) []kgo.Record {
 		if r := p.records[i]; cap(r) >= n {
 			p.records[i] = p.records[last]
 			p.records = p.records[:last]
+			p.heldRecords -= cap(r)
 			return r[:0]
 		}
 	}
@@ -64,7 +70,8 @@ func (p *fetchPool) GetRecords(n int) []kgo.Record {
 func (p *fetchPool) PutRecords(r []kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.records) < pooledSlices {
+	if p.heldRecords+cap(r) <= maxHeldRecords {
 		p.records = append(p.records, r)
+		p.heldRecords += cap(r)
 	}
 }
