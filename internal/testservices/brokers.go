@@ -28,7 +28,7 @@ func OwnKafka(t testing.TB, config ...string) *kafka.Broker {
 	skipShort(t, "real Kafka")
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	b, err := kafka.Start(ctx, kafka.Options{Dir: t.TempDir(), Config: config, Progress: func(s string) { t.Log(s) }})
+	b, err := kafka.Start(ctx, kafka.Options{Dir: t.TempDir(), Brief: true, Config: config, Progress: func(s string) { t.Log(s) }})
 	Require(t, err)
 	t.Cleanup(func() {
 		if err := b.Kill9(); err != nil { // its data goes with the test: there is nothing to save

@@ -35,9 +35,10 @@ type Options struct {
 
 // Daemon owns services and counts leases.
 type daemon struct {
-	o    Options
-	dir  string
-	stop context.CancelFunc
+	o     Options
+	dir   string
+	stop  context.CancelFunc
+	start map[string]starterFunc // by service
 
 	mu       sync.Mutex // guards what follows
 	leases   int
@@ -61,7 +62,9 @@ type runningService interface {
 
 // Serve runs a daemon until ctx ends, it is told to stop, or nobody has needed it for o.Linger. Of two on one socket the
 // second returns an error at once.
-func Serve(ctx context.Context, o Options) (err error) {
+func Serve(ctx context.Context, o Options) error { return serve(ctx, o, starters(o.Host)) }
+
+func serve(ctx context.Context, o Options, start map[string]starterFunc) (err error) {
 	lock, err := artifact.TryAcquire(o.Socket + ".lock")
 	if err != nil {
 		return fmt.Errorf("another daemon serves %s: %w", o.Socket, err)
@@ -79,7 +82,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := &daemon{o: o, dir: dir, stop: cancel, services: map[string]*entry{}}
+	d := &daemon{o: o, dir: dir, stop: cancel, start: start, services: map[string]*entry{}}
 	d.idle = time.AfterFunc(o.Linger, cancel)
 	defer d.idle.Stop()
 
@@ -132,16 +135,7 @@ func (d *daemon) client(ctx context.Context, conn net.Conn) error {
 	}
 	switch req.Op {
 	case opUse:
-		d.lease(1)
-		defer d.lease(-1)
-		if err := answer(conn, d.use(ctx, req.Service, conn)); err != nil {
-			return err
-		}
-		_, err := io.Copy(io.Discard, in) // until the client lets go
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return d.hold(ctx, conn, in, req.Service)
 	case opPin:
 		d.pin()
 	case opState:
@@ -151,6 +145,26 @@ func (d *daemon) client(ctx context.Context, conn net.Conn) error {
 		return answer(conn, response{Error: fmt.Sprintf("operation %q is unknown", req.Op)})
 	}
 	return answer(conn, response{State: d.state()})
+}
+
+// hold gives a client the service that it asked for until it lets go. A client that gets none holds none, from before it
+// hears of it.
+func (d *daemon) hold(ctx context.Context, conn net.Conn, in io.Reader, service string) error {
+	d.lease(1)
+	r := d.use(ctx, service, conn)
+	if r.Service == nil {
+		d.lease(-1)
+		return answer(conn, r)
+	}
+	defer d.lease(-1)
+	if err := answer(conn, r); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, in)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func answer(w io.Writer, r response) error {
@@ -193,7 +207,7 @@ func (d *daemon) entry(name string) *entry {
 
 // use starts a service unless it runs, telling conn of slow steps.
 func (d *daemon) use(ctx context.Context, name string, conn net.Conn) response {
-	start := d.starter(name)
+	start := d.start[name]
 	if start == nil {
 		return response{Error: fmt.Sprintf("service %q is unknown", name)}
 	}

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,15 +18,37 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve runs a daemon in this process, with its files below the test's own directory; ended is closed when it has ended.
-func serve(t *testing.T, linger time.Duration) (c Client, ended chan error) {
+// fake is a service that costs nothing.
+type fake struct{ done chan struct{} }
+
+func (f fake) Stop(context.Context) error { return nil }
+func (f fake) Done() <-chan struct{}      { return f.done }
+
+// crash ends the fake service that was started last.
+type crash struct{ last *fake }
+
+func (c *crash) starters() map[string]starterFunc {
+	return map[string]starterFunc{
+		"fake": func(context.Context, string, func(string)) (runningService, Service, error) {
+			c.last = &fake{make(chan struct{})}
+			return c.last, Service{Addresses: map[string]string{"at": "here"}}, nil
+		},
+		"absent": func(context.Context, string, func(string)) (runningService, Service, error) {
+			return nil, Service{}, &artifact.Unavailable{What: "it", Why: "no reason", Remedy: "Wait"}
+		},
+	}
+}
+
+// serveFakes runs a daemon in this process, with its files below the test's own directory; ended is closed when it has ended.
+func serveFakes(t *testing.T, linger time.Duration) (c Client, ended chan error, services *crash) {
 	t.Helper()
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	c = Client{Socket: filepath.Join(tmp, "s")}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
-	go func() { ended <- Serve(ctx, Options{Socket: c.Socket, Linger: linger}) }()
+	services = &crash{}
+	go func() { ended <- serve(ctx, Options{Socket: c.Socket, Linger: linger}, services.starters()) }()
 	t.Cleanup(func() {
 		cancel()
 		if left, _ := filepath.Glob(filepath.Join(tmp, workDirPattern)); len(left) > 0 {
@@ -35,7 +56,7 @@ func serve(t *testing.T, linger time.Duration) (c Client, ended chan error) {
 		}
 	})
 	await(t, func() bool { conn, err := c.connect(ctx); return err == nil && conn.Close() == nil })
-	return c, ended
+	return c, ended, services
 }
 
 // await waits for what has no event.
@@ -54,24 +75,6 @@ func await(t *testing.T, f func() bool) {
 	}
 }
 
-// hold opens a lease on a service that is not started, by hand.
-func hold(t *testing.T, c Client) net.Conn {
-	t.Helper()
-	conn, err := c.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := line(request{Op: opUse, Service: "none"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	await(t, func() bool { s, err := c.State(t.Context()); return err == nil && s.Leases > 0 })
-	return conn
-}
-
 func ends(t *testing.T, ended chan error) {
 	t.Helper()
 	select {
@@ -85,7 +88,7 @@ func ends(t *testing.T, ended chan error) {
 }
 
 func TestWithoutALeaseTheDaemonEnds(t *testing.T) {
-	c, ended := serve(t, 100*time.Millisecond)
+	c, ended, _ := serveFakes(t, 100*time.Millisecond)
 	ends(t, ended)
 	if _, err := c.State(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
@@ -93,21 +96,24 @@ func TestWithoutALeaseTheDaemonEnds(t *testing.T) {
 }
 
 func TestALeaseKeepsTheDaemonAndEndsWithItsConnection(t *testing.T) {
-	c, ended := serve(t, 300*time.Millisecond)
-	conn := hold(t, c)
+	c, ended, _ := serveFakes(t, 300*time.Millisecond)
+	l, err := c.Use(t.Context(), "fake", func(string) {})
+	if err != nil || l.Service.Addresses["at"] != "here" {
+		t.Fatalf("%+v, %v", l, err)
+	}
 	select {
 	case err := <-ended:
 		t.Fatalf("ended under a lease: %v", err)
 	case <-time.After(600 * time.Millisecond): // longer than it lingers
 	}
-	if err := conn.Close(); err != nil {
+	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
 	ends(t, ended)
 }
 
 func TestAPinnedDaemonStaysUntilItIsStopped(t *testing.T) {
-	c, ended := serve(t, 200*time.Millisecond)
+	c, ended, _ := serveFakes(t, 200*time.Millisecond)
 	s, err := c.Pin(t.Context())
 	if err != nil || !s.Pinned || s.Pid != os.Getpid() {
 		t.Fatalf("%+v, %v", s, err)
@@ -124,7 +130,7 @@ func TestAPinnedDaemonStaysUntilItIsStopped(t *testing.T) {
 }
 
 func TestTwoDaemonsDoNotShareASocket(t *testing.T) {
-	c, ended := serve(t, time.Minute)
+	c, ended, _ := serveFakes(t, time.Minute)
 	if err := Serve(t.Context(), Options{Socket: c.Socket, Linger: time.Minute}); !errors.Is(err, artifact.ErrHeld) {
 		t.Errorf("the second: %v", err)
 	}
@@ -134,8 +140,44 @@ func TestTwoDaemonsDoNotShareASocket(t *testing.T) {
 	ends(t, ended)
 }
 
+func TestAServiceThatDiedIsStartedAgainForTheNext(t *testing.T) {
+	c, ended, services := serveFakes(t, time.Minute)
+	first, err := c.Use(t.Context(), "fake", func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := services.last
+	close(old.done)
+	second, err := c.Use(t.Context(), "fake", func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if services.last == old {
+		t.Error("the dead one was handed out")
+	}
+	if err := errors.Join(first.Release(), second.Release(), c.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	ends(t, ended)
+}
+
+func TestWhoGetsNoServiceHoldsNoLease(t *testing.T) {
+	c, ended, _ := serveFakes(t, time.Minute)
+	var missing *artifact.Unavailable
+	if _, err := c.Use(t.Context(), "absent", func(string) {}); !errors.As(err, &missing) || missing.Remedy != "Wait" {
+		t.Errorf("got %v", err)
+	}
+	if s, err := c.State(t.Context()); err != nil || s.Leases != 0 {
+		t.Errorf("%d leases, %v", s.Leases, err)
+	}
+	if err := c.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ends(t, ended)
+}
+
 func TestUnknownServicesAreRefused(t *testing.T) {
-	c, ended := serve(t, time.Minute)
+	c, ended, _ := serveFakes(t, time.Minute)
 	if _, err := c.Use(t.Context(), "zookeeper", func(string) {}); err == nil || !strings.Contains(err.Error(), "zookeeper") {
 		t.Errorf("got %v", err)
 	}
@@ -171,7 +213,7 @@ func TestAddressesHaveTheNamesThatTestsRead(t *testing.T) {
 		{Name: Kafka, Addresses: map[string]string{"kafka": "127.0.0.1:1"}, Pid: 2},
 		{Name: ClickHouse, Addresses: map[string]string{"http": "127.0.0.1:3", "tcp": "127.0.0.1:4"}, Pid: 5},
 	}}
-	if err := WriteEnvFile(root, s); err != nil {
+	if err := WriteEnvFile(root, "/run/socket", s); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(root, EnvFile))
@@ -182,6 +224,9 @@ func TestAddressesHaveTheNamesThatTestsRead(t *testing.T) {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%q is not in\n%s", want, b)
 		}
+	}
+	if c, ok := Recorded(root); !ok || c.Socket != "/run/socket" {
+		t.Errorf("recorded: %+v, %v", c, ok)
 	}
 	if err := errors.Join(RemoveEnvFile(root), RemoveEnvFile(root)); err != nil {
 		t.Error(err)

@@ -40,9 +40,13 @@ func Variables(services []Service) map[string]string {
 	return vars
 }
 
-// WriteEnvFile records what runs.
-func WriteEnvFile(root string, s State) error {
+// socketVar names the daemon's socket in the file.
+const socketVar = "CROSSDOCK_SERVICES_SOCKET"
+
+// WriteEnvFile records what runs, and the socket of the daemon that runs it.
+func WriteEnvFile(root, socket string, s State) error {
 	vars := Variables(s.Services)
+	vars[socketVar] = socket
 	vars["CROSSDOCK_SERVICES_PID"] = fmt.Sprint(s.Pid)
 	vars["CROSSDOCK_SERVICES_DIR"] = s.Dir
 	var b bytes.Buffer
@@ -55,6 +59,20 @@ func WriteEnvFile(root string, s State) error {
 		return err
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// Recorded is the daemon of the file, which sources as they were then may have made; ok is false where there is no file.
+func Recorded(root string) (c Client, ok bool) {
+	b, err := os.ReadFile(filepath.Join(root, EnvFile))
+	if err != nil {
+		return Client{}, false
+	}
+	for l := range strings.Lines(string(b)) {
+		if socket, found := strings.CutPrefix(strings.TrimSpace(l), socketVar+"="); found {
+			return Client{Socket: socket}, true
+		}
+	}
+	return Client{}, false
 }
 
 // RemoveEnvFile forgets what ran.

@@ -11,17 +11,15 @@ import (
 // starterFunc starts a service whose files lie in dir.
 type starterFunc func(ctx context.Context, dir string, progress func(string)) (runningService, Service, error)
 
-// starter is nil for a service that is unknown.
-func (d *daemon) starter(name string) starterFunc {
-	switch name {
-	case Kafka:
-		return startKafka
-	case ClickHouse:
-		return d.startClickHouse
-	case Registry:
-		return startRegistry
+// starters are how each service is started; host is the command that hosts the ClickHouse engine.
+func starters(host []string) map[string]starterFunc {
+	return map[string]starterFunc{
+		Kafka: startKafka,
+		ClickHouse: func(ctx context.Context, dir string, progress func(string)) (runningService, Service, error) {
+			return startClickHouse(ctx, host, dir, progress)
+		},
+		Registry: startRegistry,
 	}
-	return nil
 }
 
 func startKafka(ctx context.Context, dir string, progress func(string)) (runningService, Service, error) {
@@ -32,8 +30,8 @@ func startKafka(ctx context.Context, dir string, progress func(string)) (running
 	return b, Service{Addresses: map[string]string{"kafka": b.Addr()}, Pid: b.Pid(), Log: b.Log()}, nil
 }
 
-func (d *daemon) startClickHouse(ctx context.Context, dir string, progress func(string)) (runningService, Service, error) {
-	s, err := clickhouse.Start(ctx, clickhouse.StartOptions{Command: d.o.Host, Dir: dir, Progress: progress})
+func startClickHouse(ctx context.Context, host []string, dir string, progress func(string)) (runningService, Service, error) {
+	s, err := clickhouse.Start(ctx, clickhouse.StartOptions{Command: host, Dir: dir, Progress: progress})
 	if err != nil {
 		return nil, Service{}, err
 	}

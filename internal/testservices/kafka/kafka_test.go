@@ -23,7 +23,7 @@ func start(ctx context.Context, t *testing.T) *kafka.Broker {
 	if testing.Short() {
 		t.Skip("a real Kafka is left out with -short")
 	}
-	b, err := kafka.Start(ctx, kafka.Options{Dir: t.TempDir(), Progress: func(s string) { t.Log(s) }})
+	b, err := kafka.Start(ctx, kafka.Options{Dir: t.TempDir(), Brief: true, Progress: func(s string) { t.Log(s) }})
 	var missing *artifact.Unavailable
 	if errors.As(err, &missing) && os.Getenv("CROSSDOCK_REQUIRE_SERVICES") != "1" {
 		t.Skip(missing)

@@ -39,6 +39,11 @@ func up(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		names = []string{daemon.Kafka, daemon.ClickHouse}
 	}
+	if old, ok := daemon.Recorded(root); ok && old.Socket != c.Socket {
+		if err := stop(ctx, old); err != nil { // of older sources: nobody would find it any more
+			return err
+		}
+	}
 	if _, err := c.Pin(ctx); err != nil {
 		return err
 	}
@@ -51,7 +56,7 @@ func up(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := daemon.WriteEnvFile(root, s); err != nil {
+	if err := daemon.WriteEnvFile(root, c.Socket, s); err != nil {
 		return err
 	}
 	printState(s)
@@ -108,23 +113,32 @@ func printState(s daemon.State) {
 	}
 }
 
+// down stops the daemon that up recorded and the one that tests of these sources share.
 func down(ctx context.Context) error {
 	root, c, err := locate(ctx)
 	if err != nil {
 		return err
 	}
+	if old, ok := daemon.Recorded(root); ok && old.Socket != c.Socket {
+		if err := stop(ctx, old); err != nil {
+			return err
+		}
+	}
+	if err := stop(ctx, c); err != nil {
+		return err
+	}
+	fmt.Println("no service is running")
+	return daemon.RemoveEnvFile(root)
+}
+
+// stop ends a daemon; one that is not running is none to stop.
+func stop(ctx context.Context, c daemon.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
-	err = c.Stop(ctx)
-	switch {
-	case errors.Is(err, daemon.ErrNotRunning):
-		fmt.Println("nothing is running")
-	case err != nil:
+	if err := c.Stop(ctx); !errors.Is(err, daemon.ErrNotRunning) {
 		return err
-	default:
-		fmt.Println("stopped")
 	}
-	return daemon.RemoveEnvFile(root)
+	return nil
 }
 
 // exitError carries the exit code of the command that run ran.
@@ -195,8 +209,5 @@ func stopUnused(c daemon.Client, leases []*daemon.Lease) error {
 	if !last {
 		return nil
 	}
-	if err := c.Stop(ctx); !errors.Is(err, daemon.ErrNotRunning) {
-		return err
-	}
-	return nil
+	return stop(ctx, c)
 }
