@@ -90,6 +90,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
+// recountTimeout bounds the reading of what came out: seconds are the rule.
+const recountTimeout = 3 * time.Minute
+
 // tell runs the story on services that are up.
 func (s *services) tell(ctx context.Context, o *Options, t *teller) (*report, error) {
 	r := &report{began: t.began}
@@ -161,8 +164,10 @@ func (s *services) tell(ctx context.Context, o *Options, t *teller) (*report, er
 			return nil, err
 		}
 	}
-	if r.verdict, err = e.verify(ctx); err != nil {
-		return nil, err
+	counting, cancel := context.WithTimeoutCause(ctx, recountTimeout, fmt.Errorf("not within %v", recountTimeout))
+	defer cancel()
+	if r.verdict, err = e.verify(counting); err != nil {
+		return nil, fmt.Errorf("recounting: %w", err)
 	}
 	r.fates = [3]int64{counted.Fates(oracle.Counted), counted.Fates(oracle.Repeated), counted.Fates(oracle.Refused)}
 	return r, s.gather(ctx, r, ch, decode)

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"crossdock/avro/event"
-	"crossdock/loadtest/committed"
 	"crossdock/loadtest/oracle"
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
+	"crossdock/loadtest/verify"
 )
 
 // A Sent is all that the demo sent, as the recount takes it: neither from what came out nor with the code that made it.
@@ -64,15 +62,8 @@ func (e *evidence) verify(ctx context.Context) (oracle.Verdict, error) {
 		return oracle.Verdict{}, err
 	}
 	kafkaCheck := o.Balances("balances", 0)
-	var balance event.InventoryBalance
-	err = committed.Read(ctx, e.kafka, e.balances, func(r *kgo.Record) error {
-		if err := e.serde.Decode(r.Value, &balance); err != nil {
-			return fmt.Errorf("%s/%d/%d: %w", r.Topic, r.Partition, r.Offset, err)
-		}
-		kafkaCheck.Record(r.Key, &balance)
-		return nil
-	})
-	if err != nil {
+	reader := &verify.Reader{Kafka: e.kafka, Serde: e.serde}
+	if err := reader.Balances(ctx, e.balances, kafkaCheck); err != nil {
 		return oracle.Verdict{}, err
 	}
 	tableCheck := o.Balances("clickhouse", 0)
