@@ -97,6 +97,7 @@ func TestBadUsageSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"schema print Nonsense", exitUsage, []string{`"Nonsense"`, "crossdock schema print lists the schemas"}},
 		{"schema register", exitUsage, []string{"registry.url: not set", "crossdock embedded registry"}},
 		{"sink status", exitUsage, []string{"clickhouse.addresses: not set", "127.0.0.1:9000"}},
+		{"embedded registry --file absent/registry.json", exitUsage, []string{"there is no folder absent"}},
 		{"demo --rate 0", exitUsage, []string{"at least one scan a second"}},
 		{"ingest empty.edi", exitUsage, []string{`--source "" is not among the configured sources`}},
 		{"ingest --source nobody empty.edi", exitUsage, []string{`--source "nobody"`, "add it under sources", "topology apply"}},
@@ -244,6 +245,9 @@ func TestTopologyIsAppliedOnceAndThenThereIsNothingToDo(t *testing.T) {
 			t.Fatalf("apply %v: exit code %d: %s", flags, got.code, got.stderr)
 		}
 		return got
+	}
+	if got := command(t, "", append([]string{"parked", "list"}, at...)...); got.code != exitFailed || !strings.Contains(got.stderr, "crossdock topology apply makes it") {
+		t.Errorf("parked list before the topics are there: exit code %d: %s", got.code, got.stderr)
 	}
 	planned := apply("--dry-run").stdout
 	for _, want := range []string{"crossdock.inventory-inbox", "crossdock.raw.wms", "crossdock-inventory-stock-changelog", "Nothing was changed"} {

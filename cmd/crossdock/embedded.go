@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +39,10 @@ func (a *app) embeddedCommand() *cobra.Command {
 		Example: "  crossdock embedded registry --listen 127.0.0.1:8081 --file registry.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			folder := filepath.Dir(file)
+			if _, err := os.Stat(folder); err != nil {
+				return usagef("--file %s: there is no folder %s", file, folder)
+			}
 			r, err := registry.Open(file)
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/cmd/crossdock/pipeline"
@@ -53,6 +55,9 @@ data comes.`,
 			topic := pipeline.Naming(&c.Config).Changelog(pipeline.AppPrefix(&c.Config)+parking.Stage, "references")
 			state := store.New()
 			err = committed.Read(cmd.Context(), opts, topic, func(r *kgo.Record) error { return state.Restore(r.Key, r.Value) })
+			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+				return fmt.Errorf("there is no topic %s, so nothing has ever waited: crossdock topology apply makes it, or app and kafka.brokers name another installation", topic)
+			}
 			if err != nil {
 				return fmt.Errorf("reading %s: %w", topic, err)
 			}
