@@ -397,3 +397,21 @@ func TestSchemaThatTheRegistryDoesNotKnowBecomesADeadLetter(t *testing.T) {
 		t.Errorf("%d dead letters, %+v", len(records), d)
 	}
 }
+
+// An instance stops although the brokers are gone, with records that it cannot get rid of.
+func TestInstanceStopsWhileTheBrokersAreAway(t *testing.T) {
+	c := fake(t)
+	met, gone := make(chan struct{}), make(chan struct{})
+	stage := countingStage(on("d60", func(processors.Context) error {
+		close(met)
+		<-gone
+		return nil
+	}))
+	r := newRig(t, c.ListenAddrs(), stage, 1)
+	r.send(100, 10)
+	p := r.start(r.config("a"))
+	<-met // in the middle of a transaction
+	c.Close()
+	close(gone)
+	p.close(t)
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -144,9 +145,18 @@ func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
 		if err := k.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Wait(); err != nil {
-			log, _ := os.ReadFile(k.log)
+		// One that does not stop tells where it stands.
+		stuck := time.AfterFunc(20*time.Second, func() { _ = k.Process.Signal(syscall.SIGQUIT) })
+		err := k.Wait()
+		stuck.Stop()
+		log, _ := os.ReadFile(k.log)
+		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, log)
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+				t.Logf("%s: %s", name, strings.TrimSpace(line))
+			}
 		}
 		delete(running, name)
 	}

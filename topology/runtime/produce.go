@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"context"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/topology/runtime/task"
@@ -76,7 +74,7 @@ func (w *worker) Output(_ *task.Task, o *task.Output) {
 			rec.Headers[i] = kgo.RecordHeader(h)
 		}
 	}
-	w.session.Produce(context.Background(), rec, w.txn.promise)
+	w.session.Produce(w.producing, rec, w.txn.promise)
 }
 
 // Changelog produces the state of a key.
@@ -85,7 +83,7 @@ func (w *worker) Changelog(_ *task.Task, i int, key, value []byte, tag uint32) {
 	rec := w.txn.slab.next(r, tag)
 	rec.Topic, rec.Key, rec.Value, rec.Partition = w.topics.changelogs[i], key, value, r.partition
 	w.stamp(rec, r, tag)
-	w.session.Produce(context.Background(), rec, w.txn.promise)
+	w.session.Produce(w.producing, rec, w.txn.promise)
 }
 
 // stamp sets a record's time, so that the client does not ask the clock for each: its input's, or the transaction's where

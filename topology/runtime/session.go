@@ -67,11 +67,14 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	s.admin = kadm.NewClient(s.client)
 	// The first act: it aborts what this id left open, which the stable offset fetch waits for. The client would load it
 	// lazily, and wait for itself.
-	if _, _, err := s.client.ProducerID(ctx); err != nil {
+	idCtx, cancel := context.WithTimeout(ctx, 2*w.cfg.TransactionTimeout)
+	defer cancel()
+	_, _, err = s.client.ProducerID(idCtx)
+	close(s.producing) // in any case: closing the client waits for its callbacks
+	if err != nil {
 		s.Close()
 		return nil, &sessionError{"the producer id cannot be loaded", err}
 	}
-	close(s.producing)
 	return s, nil
 }
 

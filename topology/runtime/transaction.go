@@ -156,7 +156,8 @@ func (w *worker) process(fetches kgo.Fetches) error {
 				}
 				r := w.runs[input{topic.Topic, p.Partition}]
 				if r == nil || r.state != running {
-					return &abortion{why: abortInterrupted, err: fmt.Errorf("records of %s/%d came without a task", topic.Topic, p.Partition)}
+					return &abortion{why: abortInterrupted, err: fmt.Errorf("records of %s/%d came without a task", topic.Topic, p.Partition),
+						action: func() error { w.pause(input{topic.Topic, p.Partition}); return nil }}
 				}
 				r.metrics.polled(p)
 				w.touch(r)

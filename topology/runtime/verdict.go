@@ -24,7 +24,7 @@ func (w *worker) stopped(r *run, err error) error {
 	switch {
 	case errors.As(err, &schema):
 		return &abortion{why: abortSchema, err: err, action: func() error {
-			w.session.client.PauseFetchPartitions(map[string][]int32{r.topic: {r.partition}})
+			w.pause(r.input)
 			r.state = learning
 			wake := w.session.wake.wake
 			w.learner.learn(w.life, schema.ID, func() { r.learned.Store(true); wake() })

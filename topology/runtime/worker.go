@@ -26,15 +26,16 @@ type worker struct {
 	log   *slog.Logger
 	pool  *fetchPool
 
-	session *session
-	client  atomic.Pointer[kgo.Client] // the session's, for others than the worker
-	runs    map[input]*run
-	txn     *transaction
-	bound   bound
-	rejects map[position]*processors.Rejection // records to reject when they come again
-	panics  []time.Time                        // of the last minute
-	fences  fences
-	ready   atomic.Bool
+	session   *session
+	producing context.Context            // outlives a stop by the time that a transaction has to end
+	client    atomic.Pointer[kgo.Client] // the session's, for others than the worker
+	runs      map[input]*run
+	txn       *transaction
+	bound     bound
+	rejects   map[position]*processors.Rejection // records to reject when they come again
+	panics    []time.Time                        // of the last minute
+	fences    fences
+	ready     atomic.Bool
 }
 
 // A position is one input record.
@@ -147,6 +148,9 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	var stop context.CancelFunc
+	w.producing, stop = outliving(ctx, w.cfg.EndTimeout)
+	defer stop()
 	w.client.Store(w.session.client)
 	if w.tables != nil {
 		defer w.tables.watch(w.session.wake.wake)()
@@ -172,6 +176,17 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 		lived = lived || w.ready.Load()
 	}
 	return lived, nil
+}
+
+// outliving is a context that ends some time after its parent: the transaction at hand is finished when the instance stops,
+// but a client whose buffers are full because the brokers are away must not hold it up for ever.
+func outliving(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel() }
 }
 
 // idleWait bounds a wait for records: events end it early.
@@ -333,6 +348,11 @@ func (w *worker) advance(_ context.Context, r *run) error {
 	r.state = running
 	w.session.client.ResumeFetchPartitions(map[string][]int32{r.topic: {r.partition}})
 	return nil
+}
+
+// pause keeps an input from being fetched until its task runs.
+func (w *worker) pause(at input) {
+	w.session.client.PauseFetchPartitions(map[string][]int32{at.topic: {at.partition}})
 }
 
 // size is the size of a task's stores. Only its owner may ask.
