@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"crossdock/cmd/crossdock/demo"
+	"crossdock/internal/config"
 	"crossdock/internal/testservices"
 )
 
@@ -278,6 +279,62 @@ func TestDocumentsPointAtWhatIsThere(t *testing.T) {
 			if !strings.Contains(sources, `"crossdock_`+m[1]+"_"+m[2]+`"`) && (m[1] != "sink" || !strings.Contains(sources, `"`+m[2]+`"`)) {
 				t.Errorf("%s names the metric crossdock_%s_%s, which is not there", name, m[1], m[2])
 			}
+		}
+	}
+}
+
+func TestDocumentsLeaveNothingOutOfTheirTables(t *testing.T) {
+	root := testservices.Root(t)
+	texts := documents(t, root)
+	names := func(pattern, files string) (found []string) {
+		t.Helper()
+		paths, err := filepath.Glob(filepath.Join(root, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+				found = append(found, m[1])
+			}
+		}
+		if len(found) == 0 {
+			t.Fatalf("%s has nothing like %s", files, pattern)
+		}
+		return found
+	}
+	var settings []string
+	for _, k := range config.Keys() {
+		if setting, ok := strings.CutPrefix(k.Name, "sources.*."); ok {
+			settings = append(settings, setting)
+		}
+	}
+	for _, c := range []struct {
+		what, file string
+		names      []string
+	}{
+		{"reason to exit", "docs/runtime.md", names(`Reason = "(\w+)"`, "topology/runtime/errors.go")},
+		{"metric", "docs/runtime.md", names(`"(crossdock_[a-z_]+)"`, "topology/runtime/metrics.go")},
+		{"table or view", "docs/sink.md", names(`CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)`, "sink/migrations/*.sql")},
+		{"setting of a source", "docs/connectors.md", settings},
+		{"document type", "docs/connectors.md", names(`= "(masterdata/\w+|canonical/\w+)"`, "connectors/*/connector.go")},
+	} {
+		for _, name := range c.names {
+			if !strings.Contains(texts[c.file], "`"+name+"`") {
+				t.Errorf("%s does not name the %s %s", c.file, c.what, name)
+			}
+		}
+	}
+	rules, err := os.ReadDir(filepath.Join(root, "processors", "internal", "spec", "testdata", "rules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range rules {
+		if !strings.Contains(texts["docs/inventory.md"], "["+f.Name()+"]") {
+			t.Errorf("docs/inventory.md does not point at the rules %s", f.Name())
 		}
 	}
 }
