@@ -48,4 +48,4 @@ services-down: ## stop what services-up started
 	$(SERVICES) down
 
 build: ## build bin/crossdock
-	$(GO) build -trimpath -o $(BIN) ./cmd/crossdock
+	$(GO) build -trimpath -buildvcs=auto -o $(BIN) ./cmd/crossdock

@@ -85,7 +85,7 @@ func (a *app) benchInventory(ctx context.Context, o bench.Options, out string, b
 	}
 	o.Prefix = fmt.Sprintf("bench-%d-", time.Now().Unix())
 	o.Partitions = int32(c.Kafka.Partitions)
-	o.Stores = []string{"stock"}
+	o.Stores, o.Revision = []string{"stock"}, revision()
 	o.Command = func(env bench.Env) (*exec.Cmd, error) {
 		args := []string{
 			"run", "inventory", "--set", "instance=bench", "--set", "admin.listen=", "--set", "registry.url=" + c.Registry.URL,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -31,21 +32,24 @@ func ping(ctx context.Context, client *kgo.Client) error {
 }
 
 // version is what the build recorded.
-func version() string {
+func version() string { return "crossdock " + revision() + " " + runtime.Version() }
+
+// revision is the source's, with a "+" where it was changed since; "unreleased" where the build did not record it.
+func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "crossdock (unknown build)"
+		return "unreleased"
 	}
-	revision, dirty := "unreleased", ""
+	revision, changed := "unreleased", ""
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
 			revision = s.Value[:min(12, len(s.Value))]
 		case "vcs.modified":
 			if s.Value == "true" {
-				dirty = " (modified)"
+				changed = "+"
 			}
 		}
 	}
-	return "crossdock " + revision + dirty + " " + info.GoVersion
+	return revision + changed
 }
