@@ -97,6 +97,8 @@ func TestBadUsageSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"schema print Nonsense", exitUsage, []string{`"Nonsense"`, "crossdock schema print lists the schemas"}},
 		{"schema register", exitUsage, []string{"registry.url: not set", "crossdock embedded registry"}},
 		{"sink status", exitUsage, []string{"clickhouse.addresses: not set", "127.0.0.1:9000"}},
+		{"embedded broker --port 99999", exitUsage, []string{"--port 99999", "65535"}},
+		{"embedded clickhouse --listen :1", exitUsage, []string{"-listen", "crossdock embedded clickhouse --help"}},
 		{"embedded registry --file absent/registry.json", exitUsage, []string{"there is no folder absent"}},
 		{"demo --rate 0", exitUsage, []string{"at least one scan a second"}},
 		{"ingest empty.edi", exitUsage, []string{`--source "" is not among the configured sources`}},

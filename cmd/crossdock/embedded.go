@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,9 @@ func (a *app) embeddedCommand() *cobra.Command {
 		Example: "  crossdock embedded broker --port 9092",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if port < 0 || port > 65535 {
+				return usagef("--port %d: a port is between 0 (any) and 65535", port)
+			}
 			return broker.Serve(cmd.Context(), broker.Options{Port: port, Partitions: partitions}, func(addrs []string) {
 				fmt.Fprintf(a.stdout, "broker: %v\n", addrs)
 			})
@@ -58,9 +62,12 @@ func (a *app) embeddedCommand() *cobra.Command {
 	schemas.Flags().StringVar(&listen, "listen", listen, "address")
 	schemas.Flags().StringVar(&file, "file", file, "JSON file that keeps the schemas over restarts (default: memory only)")
 
+	var flags strings.Builder
+	clickhouse.PrintFlags(&flags)
 	engine := &cobra.Command{
 		Use:                "clickhouse [flags]",
 		Short:              "Run the real ClickHouse engine as a library, on HTTP and native TCP (needs npm, once)",
+		Long:               "Runs the real ClickHouse engine as a library until it is interrupted. npm fetches it the first time.\n\n" + flags.String(),
 		Example:            "  crossdock embedded clickhouse --path ./clickhouse-data",
 		DisableFlagParsing: true, // the host has flags of its own
 		RunE: func(cmd *cobra.Command, args []string) error {

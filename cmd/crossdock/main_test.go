@@ -6,8 +6,4 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// What the ingress remembers of idempotency keys: the library's clock runs as long as the process.
-		goleak.IgnoreTopFunction("github.com/hashicorp/golang-lru/v2/expirable.NewLRU[...].func1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

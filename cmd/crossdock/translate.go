@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,13 +82,13 @@ func (a *app) translateFile(ctx context.Context, table *connectors.Table, d *con
 }
 
 func docTypes(table *connectors.Table) string {
-	names := ""
+	var names []string
 	for _, c := range table.All() {
 		for _, d := range c.DocTypes {
 			if len(d.Makes) > 0 {
-				names += " " + d.Name
+				names = append(names, d.Name)
 			}
 		}
 	}
-	return names
+	return strings.Join(names, ", ")
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
@@ -42,7 +42,7 @@ type Server struct {
 	timeout  time.Duration
 	now      func() time.Time
 	log      *slog.Logger
-	seen     *expirable.LRU[string, Receipt]
+	seen     *lru.Cache[string, remembered]
 	accepted *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
@@ -52,6 +52,12 @@ type Server struct {
 type entry struct {
 	Source
 	limiter *rate.Limiter
+}
+
+// A remembered receipt answers a retry. Age is looked at when it is asked for, so nothing has to run to forget it.
+type remembered struct {
+	receipt Receipt
+	at      time.Time
 }
 
 // A ServerConfig is what a Server needs. Put stores a document durably: Producer.Put.
@@ -66,15 +72,19 @@ type ServerConfig struct {
 }
 
 // NewServer makes a server. It keeps no state but what it remembers of idempotency keys.
-func NewServer(c ServerConfig) *Server {
+func NewServer(c ServerConfig) (*Server, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		c.Metrics.MustRegister(v)
 		return v
 	}
+	seen, err := lru.New[string, remembered](rememberedKeys)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		put: c.Put, sources: map[string]*entry{}, maxBody: int64(c.MaxBody), timeout: c.PutTimeout, now: c.Now, log: c.Log,
-		seen:     expirable.NewLRU[string, Receipt](rememberedKeys, nil, rememberedFor),
+		seen:     seen,
 		accepted: counter("crossdock_ingress_documents_total", "Documents acknowledged by all in-sync replicas.", "source"),
 		refused:  counter("crossdock_ingress_refused_total", "Requests refused, by status code.", "source", "code"),
 		bytes:    counter("crossdock_ingress_bytes_total", "Bytes of acknowledged documents.", "source"),
@@ -91,7 +101,7 @@ func NewServer(c ServerConfig) *Server {
 		}
 		s.sources[source.Name] = e
 	}
-	return s
+	return s, nil
 }
 
 // Handler is the server's routes.
@@ -136,10 +146,10 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, name, refusal{http.StatusUnauthorized, "credentials", "the credentials or the signature of the body are missing or wrong", "send the API key, bearer token or HMAC-SHA256 signature that is agreed for this source, over the exact bytes of the body"})
 		return
 	}
-	remembered := name + "\x00" + r.Header.Get("Idempotency-Key")
+	attempt := name + "\x00" + r.Header.Get("Idempotency-Key")
 	if r.Header.Get("Idempotency-Key") != "" {
-		if receipt, again := s.seen.Get(remembered); again {
-			s.answer(w, http.StatusAccepted, receipt)
+		if before, again := s.seen.Get(attempt); again && s.now().Sub(before.at) < rememberedFor {
+			s.answer(w, http.StatusAccepted, before.receipt)
 			return
 		}
 	}
@@ -166,7 +176,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 		s.accepted.WithLabelValues(name).Inc()
 		s.bytes.WithLabelValues(name).Add(float64(receipt.Bytes))
 		if r.Header.Get("Idempotency-Key") != "" {
-			s.seen.Add(remembered, receipt)
+			s.seen.Add(attempt, remembered{receipt, began})
 		}
 		s.answer(w, http.StatusAccepted, receipt)
 	}

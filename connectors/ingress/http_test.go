@@ -21,10 +21,13 @@ import (
 // A rig is a server whose documents go to put.
 func rig(t *testing.T, put func(context.Context, Document) (Receipt, error), sources ...Source) *httptest.Server {
 	t.Helper()
-	s := NewServer(ServerConfig{
+	s, err := NewServer(ServerConfig{
 		Put: put, Sources: sources, MaxBody: 1000, PutTimeout: 5 * time.Second, Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(),
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	return server

@@ -63,6 +63,9 @@ func (c *Config) validate() []error {
 	}
 	address(wrong, "ingress.listen", c.Ingress.Listen)
 	between(wrong, "ingress.max_body", c.Ingress.MaxBody, 1, 16<<20)
+	if c.Ingress.ProduceTimeout <= 0 {
+		wrong("ingress.produce_timeout: %v must be above 0", c.Ingress.ProduceTimeout)
+	}
 	if c.Admin.Listen != "" {
 		address(wrong, "admin.listen", c.Admin.Listen)
 	}

@@ -61,9 +61,9 @@ func (r *report) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nTO LOOK AT: %d exceptions\n", len(r.exceptions))
+	fmt.Fprintf(w, "\nTO LOOK AT, exceptions: %d\n", len(r.exceptions))
 	troubles(w, r.exceptions)
-	fmt.Fprintf(w, "\nNOT UNDERSTOOD: %d dead letters, with their bytes\n", len(r.deadLetters))
+	fmt.Fprintf(w, "\nNOT UNDERSTOOD, dead letters with their bytes: %d\n", len(r.deadLetters))
 	troubles(w, r.deadLetters)
 	fmt.Fprintf(w, "\nCLICKHOUSE is complete up to")
 	for i, f := range r.fresh {

@@ -218,10 +218,14 @@ func (p *Process) ingressHandler() (http.Handler, error) {
 		}
 		sources = append(sources, source)
 	}
-	return ingress.NewServer(ingress.ServerConfig{
+	server, err := ingress.NewServer(ingress.ServerConfig{
 		Put: p.producer.Put, Sources: sources, MaxBody: c.Ingress.MaxBody, PutTimeout: c.Ingress.ProduceTimeout,
 		Now: time.Now, Log: p.log, Metrics: p.o.Metrics,
-	}).Handler(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return server.Handler(), nil
 }
 
 // NewSink makes the sink of a configuration.
