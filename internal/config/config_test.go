@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,5 +98,48 @@ func TestEverySettingIsDocumented(t *testing.T) {
 		if k.Doc == "" {
 			t.Errorf("%s has no doc", k.Name)
 		}
+	}
+}
+
+func TestSourceThatSetsNothingIsThereWithEveryDefault(t *testing.T) {
+	for _, text := range []string{"sources:\n  acme: {}\n", "sources:\n  acme:\n", "sources:\n  acme:\n  other:\n    system: erp\n"} {
+		c, err := config.Load(config.Input{File: write(t, text)})
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if s, ok := c.Sources["acme"]; !ok || s.TimeZone != "UTC" || s.ShipFrom != "AVAILABLE" {
+			t.Errorf("%q: acme is %+v, there: %v", text, s, ok)
+		}
+	}
+}
+
+func TestSectionWhoseSettingsAreCommentedOutChangesNothing(t *testing.T) {
+	c, err := config.Load(config.Input{File: write(t, "kafka:\n  # partitions: 16\n  tls:\nsources:\nlog:\n")})
+	if err != nil || c.Kafka.Partitions != config.Default().Kafka.Partitions || len(c.Sources) != 0 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if _, err := config.Load(config.Input{File: write(t, "kafak:\n")}); err == nil {
+		t.Error("a section that does not exist was passed over")
+	}
+}
+
+func TestNameThatIsLikeNoOtherGetsNoSuggestion(t *testing.T) {
+	_, err := config.Load(config.Input{Env: env("CROSSDOCK_FOO=1")})
+	if err == nil || strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFileIsYAMLWhateverItsName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "settings")
+	if _, err := config.Load(config.Input{File: path}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("app: shop\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := config.Load(config.Input{File: path}); err != nil || c.App != "shop" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -49,6 +49,17 @@ func known(keys []Key, name string) (Key, bool) {
 	return Key{}, false
 }
 
+// section reports whether settings lie below a concrete dotted name.
+func section(keys []Key, name string) bool {
+	for _, k := range keys {
+		p, depth := strings.Split(k.Name, "."), strings.Count(name, ".")+1
+		if len(p) > depth && matches(strings.Join(p[:depth], "."), name) {
+			return true
+		}
+	}
+	return false
+}
+
 func matches(pattern, name string) bool {
 	p, n := strings.Split(pattern, "."), strings.Split(name, ".")
 	if len(p) != len(n) {
@@ -73,7 +84,7 @@ func nearest(keys []Key, name string) string {
 		all = append(all, candidate{k.Name, distance(k.Name, name)})
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].far < all[j].far })
-	if len(all) == 0 || all[0].far > max(3, len(name)/2) {
+	if len(all) == 0 || all[0].far > max(2, len(name)/2) {
 		return ""
 	}
 	return all[0].name

@@ -44,15 +44,21 @@ func Load(in Input) (*Loaded, error) {
 	var problems []error
 	values := map[string]any{} // concrete dotted name to raw value
 	origin := map[string]string{}
+	var bare []string
 
 	if in.File != "" {
 		v := viper.New()
 		v.SetConfigFile(in.File)
+		v.SetConfigType("yaml") // whatever the file is called
 		if err := v.ReadInConfig(); err != nil {
 			return nil, fmt.Errorf("configuration %s: %w", in.File, err)
 		}
+		bare = withoutSettings(v)
 		for _, name := range v.AllKeys() {
 			if _, ok := known(keys, name); !ok {
+				if v.Get(name) == nil && section(keys, name) {
+					continue // all of its settings are commented out
+				}
 				problems = append(problems, unknown(keys, name, "file "+in.File))
 				continue
 			}
@@ -74,6 +80,9 @@ func Load(in Input) (*Loaded, error) {
 		}
 	}
 	c := Default()
+	for _, name := range bare {
+		c.Sources[name] = Source{}
+	}
 	for name, raw := range values {
 		if err := assign(&c, name, raw); err != nil {
 			problems = append(problems, fmt.Errorf("%s (%s): %w", name, origin[name], err))
@@ -100,6 +109,17 @@ func Load(in Input) (*Loaded, error) {
 		return nil, errors.Join(problems...)
 	}
 	return &Loaded{Config: c, Settings: explain(keys, &c, origin)}, nil
+}
+
+// withoutSettings names the sources that leave every setting at its default: viper has no key for them.
+func withoutSettings(v *viper.Viper) []string {
+	var names []string
+	for name, settings := range v.GetStringMap("sources") {
+		if m, ok := settings.(map[string]any); settings == nil || ok && len(m) == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // fromEnv takes what begins with the prefix. Names that belong to tests and tools, not to a setting, are those that end
