@@ -15,24 +15,46 @@ import (
 // ErrUsage says that the arguments of Main cannot be meant.
 var ErrUsage = errors.New("wrong arguments")
 
+// arguments are what Main's flags set.
+type arguments struct {
+	Options
+	ready                string
+	verbose, followStdin bool
+}
+
+func (a *arguments) flags() *flag.FlagSet {
+	flags := flag.NewFlagSet("clickhouse", flag.ContinueOnError)
+	flags.StringVar(&a.Library, "lib", os.Getenv(LibraryEnv), "`file` of libchdb (default $"+LibraryEnv+", else fetched from npm)")
+	flags.StringVar(&a.Path, "path", "", "data `directory`")
+	flags.StringVar(&a.Config, "config", "", "ClickHouse config.xml `file`")
+	flags.StringVar(&a.HTTP, "http", "127.0.0.1:8123", "HTTP `address`, empty for none")
+	flags.StringVar(&a.TCP, "tcp", "127.0.0.1:9000", "native TCP `address`, empty for none")
+	flags.IntVar(&a.Sessions, "sessions", httpSessions, "statements of the HTTP port at once")
+	flags.StringVar(&a.User, "user", "", "accept only this user and $"+PasswordEnv)
+	flags.BoolVar(&a.verbose, "verbose", false, "log every statement")
+	flags.StringVar(&a.ready, "ready", "", "`file` to write addresses to, as JSON, when both ports answer")
+	flags.BoolVar(&a.followStdin, "follow-stdin", false, "end when standard input ends")
+	return flags
+}
+
+// PrintFlags writes what Main's flags are, for a help text.
+func PrintFlags(w io.Writer) {
+	var a arguments
+	flags := a.flags()
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+}
+
 // Main is the process that hosts the engine: it reads its own flags from args and serves until ctx ends or, with
 // --follow-stdin, until its standard input does, so that it cannot outlive the process that holds the other end.
 func Main(ctx context.Context, args []string) error {
-	o := Options{}
-	flags := flag.NewFlagSet("clickhouse", flag.ContinueOnError)
-	flags.StringVar(&o.Library, "lib", os.Getenv(LibraryEnv), "`file` of libchdb (default $"+LibraryEnv+")")
-	flags.StringVar(&o.Path, "path", "", "data `directory`")
-	flags.StringVar(&o.Config, "config", "", "ClickHouse config.xml `file`")
-	flags.StringVar(&o.HTTP, "http", "127.0.0.1:8123", "HTTP `address`, empty for none")
-	flags.StringVar(&o.TCP, "tcp", "127.0.0.1:9000", "native TCP `address`, empty for none")
-	flags.IntVar(&o.Sessions, "sessions", httpSessions, "statements of the HTTP port at once")
-	flags.StringVar(&o.User, "user", "", "accept only this user and $"+PasswordEnv)
-	verbose := flags.Bool("verbose", false, "log every statement")
-	readyFile := flags.String("ready", "", "`file` to write addresses to, as JSON, when both ports answer")
-	follow := flags.Bool("follow-stdin", false, "end when standard input ends")
+	var a arguments
+	flags := a.flags()
+	flags.SetOutput(io.Discard) // the error says it
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+	o := a.Options
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%w: unexpected argument %q", ErrUsage, flags.Arg(0))
 	}
@@ -45,21 +67,21 @@ func Main(ctx context.Context, args []string) error {
 		o.Library = lib
 	}
 	level := slog.LevelInfo
-	if *verbose {
+	if a.verbose {
 		level = slog.LevelDebug
 	}
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if *readyFile != "" {
+	if a.ready != "" {
 		o.Ready = func(r Ready) {
-			if err := writeReady(*readyFile, r); err != nil {
+			if err := writeReady(a.ready, r); err != nil {
 				cancel(err)
 			}
 		}
 	}
-	if *follow {
+	if a.followStdin {
 		go func() { // ends with the process, which is what it is for
 			_, err := io.Copy(io.Discard, os.Stdin)
 			if err == nil {
