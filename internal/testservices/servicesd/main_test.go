@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"crossdock/internal/embedded/artifact"
+	"crossdock/internal/testservices/daemon"
 )
 
 // bareMachine leaves nothing on the path but Go and a shell, and an empty cache.
@@ -24,6 +25,9 @@ func bareMachine(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	t.Setenv("CHDB_LIB", "")
+	for name := range daemon.Variables([]daemon.Service{{Name: daemon.Kafka}, {Name: daemon.ClickHouse}, {Name: daemon.Registry}}) {
+		t.Setenv(name, "") // of services that run around this test
+	}
 	t.Setenv(artifact.RootEnv, t.TempDir())
 }
 
