@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"crossdock/avro/serde"
 	"crossdock/processors"
 	"crossdock/topology"
 	"crossdock/topology/topics"
@@ -517,5 +518,39 @@ func TestLostNameWithinASessionTimeoutOfOurOwnRestartIsTakenBackOnce(t *testing.
 	old := fences{window: time.Minute, created: now.Add(-time.Hour)}
 	if !old.isTaken(now) {
 		t.Error("no request of our own is that old")
+	}
+}
+
+// I5: a task without a record commits its present offset only while its partition is this worker's. The client looks after
+// the partitions of records alone, and a callback that comes while a transaction ends is forgotten with it.
+func TestI5TaskThatWasTakenAwayCommitsNoPresentOffset(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), waitingStage(), 1)
+	p, err := New(r.config("a"), r.stage, Deps{Serde: serde.Local(), Tables: r.tables(&table{}), Logger: discardLog()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := p.workers[0]
+	w.txn = newTransaction()
+	if w.session, err = newSession(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	defer w.session.Close()
+	at := input{r.input(), 0}
+	until(t, "the partition is owned", func() bool { _, ok := w.session.client.CommittedOffsets()[at.topic][at.partition]; return ok })
+	touched := &run{input: at, grant: w.session.grantOf(at), touched: true, done: kgo.EpochOffset{Offset: 7}}
+	w.txn.touched = []*run{touched}
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	if err := w.numberOffsets(req); err != nil || len(req.Topics) != 1 || req.Topics[0].Partitions[0].Offset != 7 {
+		t.Fatalf("its own offset is %+v, %v", req.Topics, err)
+	}
+	touched.sequence-- // it went and came back
+	if err := w.numberOffsets(kmsg.NewPtrTxnOffsetCommitRequest()); !errors.Is(err, kerr.IllegalGeneration) {
+		t.Errorf("a task of an earlier grant commits: %v", err)
+	}
+	touched.sequence++
+	touched.partition = 1 // another's
+	if err := w.numberOffsets(kmsg.NewPtrTxnOffsetCommitRequest()); !errors.Is(err, kerr.IllegalGeneration) {
+		t.Errorf("a task without a partition commits: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -313,7 +314,7 @@ func (w *worker) notCommitted(ctx context.Context) error {
 	owned := w.session.client.CommittedOffsets()
 	var ask []input
 	for _, r := range w.txn.touched {
-		if _, ok := owned[r.topic][r.partition]; ok && w.session.grantOf(r.input).sequence == r.sequence {
+		if w.owns(r, owned) {
 			ask = append(ask, r.input)
 		}
 	}
@@ -335,7 +336,9 @@ func (w *worker) notCommitted(ctx context.Context) error {
 }
 
 // numberOffsets gives every offset of a commit the number of its task's commit, and adds the present offset of tasks that
-// were touched without a record (I5).
+// were touched without a record (I5). The client looks after the partitions of records alone, so it is asked here whether
+// a task without one is still this worker's: the request has its generation by now, and no member joins a later one
+// before its client has forgotten what it gave up. A commit of that generation is refused, or the next owner waits for it.
 func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	seen := map[input]bool{}
 	for t := range req.Topics {
@@ -351,9 +354,13 @@ func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 			seen[at] = true
 		}
 	}
+	owned := w.session.client.CommittedOffsets()
 	for _, r := range w.txn.touched {
 		if seen[r.input] {
 			continue
+		}
+		if !w.owns(r, owned) {
+			return fmt.Errorf("%v was taken away: %w", r.input, kerr.IllegalGeneration) // End aborts for it
 		}
 		topic := kmsg.NewTxnOffsetCommitRequestTopic()
 		topic.Topic = r.topic

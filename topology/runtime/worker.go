@@ -270,7 +270,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 	s := w.session
 	owned := s.client.CommittedOffsets()
 	for _, r := range w.runs {
-		if _, ok := owned[r.topic][r.partition]; !ok || s.grantOf(r.input).sequence != r.sequence {
+		if !w.owns(r, owned) {
 			w.drop(r)
 			delete(w.runs, r.input)
 			w.log.Info("task closed", "input", r.input.String())
@@ -297,6 +297,12 @@ func (w *worker) reconcile(ctx context.Context) error {
 	}
 	w.ready.Store(ready)
 	return nil
+}
+
+// owns says whether a task is of the grant by which its partition is among the owned ones, those that the client knows.
+func (w *worker) owns(r *run, owned map[string]map[int32]kgo.EpochOffset) bool {
+	_, ok := owned[r.topic][r.partition]
+	return ok && w.session.grantOf(r.input).sequence == r.sequence
 }
 
 // open makes a task and begins to restore its stores.
