@@ -320,6 +320,7 @@ func TestDocumentsLeaveNothingOutOfTheirTables(t *testing.T) {
 		{"metric", "docs/runtime.md", names(`"(crossdock_[a-z_]+)"`, "topology/runtime/metrics.go")},
 		{"table or view", "docs/sink.md", names(`CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)`, "sink/migrations/*.sql")},
 		{"setting of a source", "docs/connectors.md", settings},
+		{"refusal", "docs/connectors.md", names(`refusal\{http\.\w+, "(\w+)"`, "connectors/ingress/http.go")},
 		{"document type", "docs/connectors.md", names(`= "(masterdata/\w+|canonical/\w+)"`, "connectors/*/connector.go")},
 	} {
 		for _, name := range c.names {
