@@ -150,11 +150,26 @@ func TestFilesThatCannotBeIngestedAreNamed(t *testing.T) {
 	away(t)
 	file(t, "empty.edi", "")
 	at := []string{"--source", "wms", "--set", "sources.wms.system=x", "--set", "kafka.brokers=" + testservices.Broker(t)}
-	for name, says := range map[string]string{"absent.edi": "no such file", ".": "is a folder", "empty.edi": "is empty; nothing was sent"} {
+	for name, says := range map[string]string{"absent.edi": "no such file", ".": "is a folder", "empty.edi": "is empty; nothing of it was sent"} {
 		got := command(t, "", append([]string{"ingest", name}, at...)...)
 		if got.code != exitFailed || !strings.Contains(got.stderr, says) {
 			t.Errorf("%s: exit code %d and %q, want %d and %q", name, got.code, got.stderr, exitFailed, says)
 		}
+	}
+}
+
+func TestFilesStoredBeforeABadOneAreToldOf(t *testing.T) {
+	order := document(t, "order-940.edi")
+	away(t)
+	file(t, "order.edi", order)
+	at := []string{"--source", "wms", "--set", "sources.wms.system=x", "--set", "kafka.brokers=" + testservices.Broker(t)}
+	at = append(at, "--set", "kafka.prefix="+testservices.Prefix(t)+".")
+	if got := command(t, "", append([]string{"topology", "apply", "--yes"}, at[2:]...)...); got.code != exitOK {
+		t.Fatal(got)
+	}
+	got := command(t, "", append([]string{"ingest", "order.edi", "absent.edi"}, at...)...)
+	if got.code != exitFailed || !strings.Contains(got.stdout, "order.edi: 1 documents") || !strings.Contains(got.stderr, "absent.edi: no such file") {
+		t.Errorf("exit code %d, %q and %q", got.code, got.stdout, got.stderr)
 	}
 }
 

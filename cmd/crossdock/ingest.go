@@ -50,17 +50,24 @@ Exit code 1 where a part was refused.`,
 			}
 			defer producer.Close()
 			var reports []ingress.FileReport
+			var failed error // of a file; those before it are stored, and told of
 			refused := 0
 			for _, file := range files {
 				report, err := producer.Ingest(cmd.Context(), ingress.Feed{
 					Source: source, DocType: docType, Path: file, Now: time.Now,
 					Progress: a.progress("ingest " + file),
 				})
-				if err != nil {
-					return err
+				if failed = err; failed != nil && report.Parts == 0 {
+					break
 				}
 				refused += report.RefusedParts()
 				reports = append(reports, report)
+				if failed != nil {
+					break
+				}
+			}
+			if failed != nil && len(reports) == 0 {
+				return failed
 			}
 			err = a.print(reports, func(w io.Writer) error {
 				for _, r := range reports {
@@ -71,6 +78,9 @@ Exit code 1 where a part was refused.`,
 				}
 				return nil
 			})
+			if failed != nil {
+				return failed
+			}
 			if err == nil && refused > 0 {
 				err = errSaid
 			}

@@ -61,7 +61,7 @@ func (p *Producer) Ingest(ctx context.Context, feed Feed) (report FileReport, er
 	case info.IsDir():
 		return report, fmt.Errorf("ingest: %s is a folder; name its files", feed.Path)
 	case info.Size() == 0:
-		return report, fmt.Errorf("ingest: %s is empty; nothing was sent", feed.Path)
+		return report, fmt.Errorf("ingest: %s is empty; nothing of it was sent", feed.Path)
 	}
 	d := &connectors.Document{Source: feed.Source, ContentType: feed.ContentType, DocType: feed.DocType, Body: f, RawRef: feed.Path}
 	put := func(part []byte) error {
