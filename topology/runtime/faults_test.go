@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -414,4 +415,28 @@ func TestInstanceStopsWhileTheBrokersAreAway(t *testing.T) {
 	c.Close()
 	close(gone)
 	p.close(t)
+}
+
+// A client that closes waits for the rebalance that it is in, which may wait for a member that died: a stop does not.
+func TestInstanceStopsWhileARebalanceWaitsForADeadMember(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), countingStage(nil), 1)
+	joins := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Observe: true, Count: -1})
+	beats := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Observe: true, Count: -1})
+	dead, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.ConsumerGroup(r.app), kgo.InstanceID("dead"), kgo.ConsumeTopics(r.input()),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.RebalanceTimeout(time.Minute), kgo.SessionTimeout(time.Minute), kgo.HeartbeatInterval(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Close()
+	until(t, "a member has said its last word for a while", func() bool { return beats.Hits() > 0 })
+	from := joins.Hits()
+	cfg := r.config("a")
+	p := r.start(cfg)
+	until(t, "the instance waits for it", func() bool { return joins.Hits() > from })
+	began := time.Now()
+	p.close(t)
+	if took := time.Since(began); took > cfg.RebalanceTimeout+2*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
 }

@@ -535,7 +535,7 @@ func TestI5TaskThatWasTakenAwayCommitsNoPresentOffset(t *testing.T) {
 	if w.session, err = newSession(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
-	defer w.session.Close()
+	defer w.session.close(t.Context())
 	at := input{r.input(), 0}
 	until(t, "the partition is owned", func() bool { _, ok := w.session.client.CommittedOffsets()[at.topic][at.partition]; return ok })
 	touched := &run{input: at, grant: w.session.grantOf(at), touched: true, done: kgo.EpochOffset{Offset: 7}}

@@ -44,8 +44,8 @@ type session struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	worker  *worker
-	created time.Time
 	wake    waker
+	kill    context.CancelFunc // ends whatever the client waits for
 
 	producing   chan struct{} // closed when the producer id is known
 	joined      atomic.Bool
@@ -58,9 +58,11 @@ type session struct {
 }
 
 func newSession(ctx context.Context, w *worker) (*session, error) {
-	s := &session{worker: w, created: time.Now(), producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
-	gts, err := kgo.NewGroupTransactSession(s.options()...)
+	life, kill := context.WithCancel(context.Background())
+	s := &session{worker: w, kill: kill, producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
+	gts, err := kgo.NewGroupTransactSession(append(s.options(), kgo.WithContext(life))...)
 	if err != nil {
+		kill()
 		return nil, exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", w.name)
 	}
 	s.GroupTransactSession, s.client = gts, gts.Client()
@@ -72,10 +74,31 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	_, _, err = s.client.ProducerID(idCtx)
 	close(s.producing) // in any case: closing the client waits for its callbacks
 	if err != nil {
-		s.Close()
+		s.close(ctx)
 		return nil, &sessionError{"the producer id cannot be loaded", err}
 	}
 	return s, nil
+}
+
+// remakeGrace is how long a session that is made anew waits for the old one's rebalance: the next one takes its place in it.
+const remakeGrace = 500 * time.Millisecond
+
+// close ends the client. One that is in a rebalance waits for its end, which a member that died puts off for up to a
+// session timeout: it may take as long as a rebalance with all members alive when ctx has ended, hardly any time otherwise.
+func (s *session) close(ctx context.Context) {
+	grace := remakeGrace
+	if ctx.Err() != nil {
+		grace = s.worker.cfg.RebalanceTimeout
+	}
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	_ = s.client.LeaveGroupContext(leaving) // a static member tells nobody, unless it owes the group a rejoin
+	if leaving.Err() != nil {
+		s.worker.log.Warn("the group's rebalance does not end: the client is closed within it")
+		s.kill()
+	}
+	s.Close()
+	s.kill()
 }
 
 // fetchWait is how long a broker holds a fetch without records (fetch.max.wait.ms). A partition that is resumed or added

@@ -167,7 +167,7 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 		for _, r := range w.runs {
 			w.drop(r)
 		}
-		w.session.Close()
+		w.session.close(ctx)
 	}()
 	for ctx.Err() == nil {
 		if err := w.turn(ctx); err != nil {
