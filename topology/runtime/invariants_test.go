@@ -478,6 +478,24 @@ func TestMissingTopicStopsByName(t *testing.T) {
 	}
 }
 
+// An input that is given partitions while the stage runs needs them in the changelog too: the worker must not join and
+// leave for ever, which would stop its other partitions as well.
+func TestInputThatOutgrowsItsChangelogStopsByName(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), countingStage(nil), 2)
+	r.send(100, 10)
+	cfg := r.config("a")
+	cfg.Client = append(cfg.Client, kgo.MetadataMaxAge(200*time.Millisecond))
+	p := r.start(cfg)
+	r.drained()
+	if _, err := kadm.NewClient(r.client).CreatePartitions(t.Context(), 1, r.input()); err != nil {
+		t.Fatal(err)
+	}
+	if reason := p.exitReason(t); reason != PartitionsMismatch {
+		t.Errorf("stopped with %s", reason)
+	}
+}
+
 func TestTwoProcessesWithOneNameAreFoundOut(t *testing.T) {
 	c := fake(t)
 	r := newRig(t, c.ListenAddrs(), countingStage(nil), 4)

@@ -41,11 +41,11 @@ type span struct{ start, end int64 }
 // The callbacks of the client only pause, list offsets and take notes; the worker's loop acts on the notes.
 type session struct {
 	*kgo.GroupTransactSession
-	client  *kgo.Client
-	admin   *kadm.Client
-	worker  *worker
-	wake    waker
-	kill    context.CancelFunc // ends whatever the client waits for
+	client *kgo.Client
+	admin  *kadm.Client
+	worker *worker
+	wake   waker
+	kill   context.CancelFunc // ends whatever the client waits for
 
 	producing   chan struct{} // closed when the producer id is known
 	joined      atomic.Bool
@@ -55,6 +55,7 @@ type session struct {
 	sequence uint64
 	numbers  map[input]uint64 // from the last offset fetch, until its grants are made
 	grants   map[input]grant
+	unlisted time.Time // since when a changelog has too few partitions
 }
 
 func newSession(ctx context.Context, w *worker) (*session, error) {
@@ -71,7 +72,11 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	// lazily, and wait for itself.
 	idCtx, cancel := context.WithTimeout(ctx, 2*w.cfg.TransactionTimeout)
 	defer cancel()
+	began := time.Now()
 	_, _, err = s.client.ProducerID(idCtx)
+	if took := time.Since(began); took > slowProducerID {
+		w.log.Warn("the producer id took long to load", "took", took, "error", err)
+	}
 	close(s.producing) // in any case: closing the client waits for its callbacks
 	if err != nil {
 		s.close(ctx)
@@ -79,6 +84,9 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	}
 	return s, nil
 }
+
+// slowProducerID is when the load of a producer id is told of: it is what a restarted worker stands still for.
+const slowProducerID = time.Second
 
 // remakeGrace is how long a session that is made anew waits for the old one's rebalance: the next one takes its place in it.
 const remakeGrace = 500 * time.Millisecond
@@ -249,25 +257,46 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 				start, ok1 := logStarts.Lookup(changelog, p)
 				end, ok2 := logEnds.Lookup(changelog, p)
 				if !ok1 || !ok2 {
-					return nil, fmt.Errorf("the start or end of changelog %s/%d is not listed", changelog, p)
+					return nil, s.unlistedChangelog(input{changelog, p}, at)
 				}
 				g.ends = append(g.ends, span{start.Offset, end.Offset})
 			}
 			s.grants[at] = g
 		}
 	}
+	s.unlisted = time.Time{}
 	s.wake.wake()
 	return offsets, nil
 }
 
-// list asks for offsets, again where a partition has no leader just now.
+// unlistedChangelog is for a partition that an input has got while the stage runs, and its changelog has not: it may be on
+// its way, or stop the instance by name.
+func (s *session) unlistedChangelog(changelog, of input) error {
+	if s.unlisted.IsZero() {
+		s.unlisted = time.Now()
+	}
+	if time.Since(s.unlisted) > topicGrace {
+		return exit(PartitionsMismatch, nil, "Give the changelog as many partitions as its input has.",
+			"input partition %v has no changelog partition %v", of, changelog)
+	}
+	return fmt.Errorf("the start or end of changelog %v is not listed", changelog)
+}
+
+// lostTopicGrace is how long a topic that was there at start may be unknown to a broker, which may just be starting.
+const lostTopicGrace = 15 * time.Second
+
+// list asks for offsets, again where a partition has no leader just now. A topic that is gone is an ExitError.
 func (s *session) list(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), names []string) (kadm.ListedOffsets, error) {
 	var listed kadm.ListedOffsets
+	began := time.Now()
 	err := retry(ctx, func() (err error) {
-		if listed, err = ask(ctx, names...); err != nil {
-			return err
+		if listed, err = ask(ctx, names...); err == nil {
+			err = listed.Error()
 		}
-		return listed.Error()
+		if errors.Is(err, kerr.UnknownTopicOrPartition) && time.Since(began) > lostTopicGrace {
+			return exit(MissingTopic, err, createTopics, "one of the topics %q is gone", names)
+		}
+		return err
 	})
 	return listed, err
 }
@@ -350,8 +379,11 @@ func retry(ctx context.Context, f func() error) error {
 
 // passing says whether an error of a request is one that passes.
 func passing(err error) bool {
-	var e *kerr.Error
-	return errors.As(err, &e) && (e.Retriable || errors.Is(err, kerr.UnstableOffsetCommit))
+	var (
+		x *ExitError
+		e *kerr.Error
+	)
+	return !errors.As(err, &x) && errors.As(err, &e) && (e.Retriable || errors.Is(err, kerr.UnstableOffsetCommit))
 }
 
 func partitions(offsets map[string]map[int32]kgo.Offset) map[string][]int32 {

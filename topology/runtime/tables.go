@@ -186,10 +186,10 @@ func (g *GlobalTables) ends(ctx context.Context) (map[input]int64, error) {
 			if e := asExit(err, "table topic "+name); e != nil {
 				return nil, e
 			}
-			return nil, exit(MissingTopic, err, "Create it: crossdock topology apply shows what is missing and does it with --yes.", "the table topic %s cannot be listed", name)
+			return nil, exit(MissingTopic, err, createTopics, "the table topic %s cannot be listed", name)
 		}
 		if len(ends[name]) == 0 {
-			return nil, exit(MissingTopic, nil, "Create it: crossdock topology apply shows what is missing and does it with --yes.", "there is no table topic %s", name)
+			return nil, exit(MissingTopic, nil, createTopics, "there is no table topic %s", name)
 		}
 		ends.Each(func(e kadm.ListedOffset) {
 			if s, _ := starts.Lookup(e.Topic, e.Partition); e.Offset > s.Offset {

@@ -53,6 +53,9 @@ func newTopicSet(c *Config, stage *topology.Stage) *topicSet {
 	return s
 }
 
+// createTopics is the remedy of a missing topic.
+const createTopics = "Create it: crossdock topology apply shows what is missing and does it with --yes."
+
 // check reads partition counts and says which topic is missing or does not fit.
 func (s *topicSet) check(ctx context.Context, client *kgo.Client, stage *topology.Stage) error {
 	names := append([]string(nil), s.inputs...)
@@ -79,11 +82,10 @@ func (s *topicSet) check(ctx context.Context, client *kgo.Client, stage *topolog
 		}
 		return err
 	}
-	const remedy = "Create it: crossdock topology apply shows what is missing and does it with --yes."
 	for _, name := range names {
 		d, ok := details[name]
 		if !ok || d.Err != nil || len(d.Partitions) == 0 {
-			return exit(MissingTopic, nil, remedy, "stage %s needs topic %s", stage.Name, name)
+			return exit(MissingTopic, nil, createTopics, "stage %s needs topic %s", stage.Name, name)
 		}
 		s.counts[name] = int32(len(d.Partitions))
 	}

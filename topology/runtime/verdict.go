@@ -74,7 +74,7 @@ func (w *worker) panicked() error {
 func (w *worker) refused(f *failed) error {
 	if !returns(f.err) {
 		if errors.Is(f.err, kerr.UnknownTopicOrPartition) {
-			return exit(MissingTopic, f.err, "Create it: crossdock topology apply shows what is missing and does it with --yes.", "topic %s", f.record.Topic)
+			return exit(MissingTopic, f.err, createTopics, "topic %s", f.record.Topic)
 		}
 		if x := asExit(f.err, "topic "+f.record.Topic); x != nil {
 			return x

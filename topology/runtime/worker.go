@@ -80,9 +80,12 @@ func newWorker(i *Instance, index int) *worker {
 	return w
 }
 
+// maxRemakeBackoff bounds what a worker may sleep after the brokers have come back. An attempt takes its own time beside it.
+const maxRemakeBackoff = 2 * time.Second
+
 // run lives through sessions until ctx ends, which is no error, or an ExitError.
 func (w *worker) run(ctx context.Context) error {
-	again := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 10 * time.Second}
+	again := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: maxRemakeBackoff}
 	again.Reset()
 	for {
 		lived, err := w.live(ctx)
@@ -252,7 +255,8 @@ func (w *worker) poll(ctx context.Context, n int, wait time.Duration) (kgo.Fetch
 			err = &sessionError{"the client is closed", e}
 		case errors.As(e, &lost):
 			w.log.Warn("the group was left", "error", e)
-			if fenced(e) || asExit(e, w.name) != nil {
+			var x *ExitError // of a callback
+			if errors.As(e, &x) || fenced(e) || asExit(e, w.name) != nil {
 				err = &sessionError{"the group was left", e}
 			}
 		default:
