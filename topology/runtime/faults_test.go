@@ -399,6 +399,22 @@ func TestSchemaThatTheRegistryDoesNotKnowBecomesADeadLetter(t *testing.T) {
 	}
 }
 
+// A batch that takes longer than the broker leaves a transaction open is made smaller; it would be processed for ever else.
+func TestBatchThatTakesLongerThanTheTransactionTimeoutIsMadeSmaller(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), countingStage(func(processors.Context, *event.InventoryMovement) error {
+		<-time.After(10 * time.Millisecond) // at work
+		return nil
+	}), 1)
+	r.send(400, 10)
+	cfg := r.config("a")
+	cfg.RebalanceTimeout, cfg.EndTimeout, cfg.TransactionTimeout = 500*time.Millisecond, 800*time.Millisecond, time.Second
+	p := r.start(cfg)
+	r.drained()
+	p.close(t)
+	r.verify()
+}
+
 // An instance stops although the brokers are gone, with records that it cannot get rid of.
 func TestInstanceStopsWhileTheBrokersAreAway(t *testing.T) {
 	c := fake(t)

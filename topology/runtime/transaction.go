@@ -81,6 +81,7 @@ const (
 	abortPanic       = "panic"
 	abortRejected    = "rejected_at_commit"
 	abortTooMuch     = "too_much"
+	abortTooSlow     = "too_slow"
 	abortProduce     = "produce"
 	abortRefused     = "commit_refused"
 )
@@ -171,6 +172,9 @@ func (w *worker) process(fetches kgo.Fetches) error {
 						if n := t.bytes(); n > w.cfg.Commit.MaxBytes && t.inputs > 1 {
 							return w.tooMuch(n)
 						}
+						if w.tooSlow() && t.inputs > 1 {
+							return &abortion{why: abortTooSlow, err: fmt.Errorf("%d records take longer than half of the transaction timeout %v", t.inputs, w.cfg.TransactionTimeout)}
+						}
 					}
 				}
 			}
@@ -179,7 +183,18 @@ func (w *worker) process(fetches kgo.Fetches) error {
 	if n := t.bytes(); n > w.cfg.Commit.MaxBytes && t.inputs > 1 {
 		return w.tooMuch(n)
 	}
+	w.tooSlow() // but processed: it may still commit
 	return nil
+}
+
+// tooSlow says that the transaction is on its way to the broker's timeout, and makes the next batches smaller at once: where
+// the broker was faster, no abort but a new session follows, which would run into the same.
+func (w *worker) tooSlow() bool {
+	if time.Since(w.txn.began) <= w.cfg.TransactionTimeout/2 {
+		return false
+	}
+	w.bound.fell(w.txn.inputs, commitsBeforeRise)
+	return true
 }
 
 // commitsBeforeRise keeps a batch size that was halved for its bytes for a while.
