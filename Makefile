@@ -10,7 +10,7 @@ RACE     := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 SERVICES := $(GO) run ./internal/testservices/servicesd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-short bench lint schemas services-up services-down build
+.PHONY: help demo test test-short chaos bench lint schemas services-up services-down build
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,11 @@ test: ## every test, real Kafka and a real ClickHouse engine included
 
 test-short: ## the tests that need no service, in a minute
 	$(GO) test -short ./...
+
+SEEDS ?= 10
+chaos: ## kill instances with -9 under load, with new seeds each time (SEEDS=10); every balance is recounted
+	@for n in $$(seq $(SEEDS)); do seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "== $$n of $(SEEDS), seed $$seed"; \
+	  CROSSDOCK_TEST_SEED=$$seed $(SERVICES) run -- $(GO) test -count=1 -run TestInventoryIsExact -v ./cmd/crossdock || exit 1; done
 
 bench: build ## codecs, and draining 2,000,000 movements through the inventory stage on real Kafka; writes bench/results
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./avro/event

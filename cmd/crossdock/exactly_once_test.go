@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -123,7 +125,7 @@ func (f *field) start(instance string) (p *exec.Cmd, log *bytes.Buffer) {
 	f.t.Helper()
 	log = &bytes.Buffer{}
 	p = exec.Command(f.binary, "run", "inventory", "--set", "app="+f.config.App, "--set", "instance="+instance, "--set", "kafka.prefix="+f.config.Kafka.Prefix,
-		"--set", "kafka.brokers="+f.config.Kafka.Brokers[0], "--set", "registry.url="+f.config.Registry.URL, "--set", "admin.listen=", "--set", "runtime.workers=2", "--set", "log.level=warn")
+		"--set", "kafka.brokers="+f.config.Kafka.Brokers[0], "--set", "registry.url="+f.config.Registry.URL, "--set", "admin.listen=", "--set", "runtime.workers=2", "--set", "log.level=info")
 	p.Stdout, p.Stderr = log, log
 	if err := p.Start(); err != nil {
 		f.t.Fatal(err)
@@ -156,25 +158,44 @@ func (f *field) until(what string, ok func() bool) {
 	}
 }
 
+// seed is that of a run: CROSSDOCK_TEST_SEED replays one, make chaos gives new ones.
+func (f *field) seed() uint64 {
+	f.t.Helper()
+	text := os.Getenv("CROSSDOCK_TEST_SEED")
+	if text == "" {
+		return 20261127
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		f.t.Fatalf("CROSSDOCK_TEST_SEED: %v", err)
+	}
+	return n
+}
+
 // giant is a movement whose posting the ledger topic does not take, though the inbox took the movement.
-func (f *field) giant() *kgo.Record {
+func (f *field) giant(id string) *kgo.Record {
 	f.t.Helper()
 	noise := make([]byte, 600<<10) // compresses to nothing less
 	if _, err := rand.Read(noise); err != nil {
 		f.t.Fatal(err)
 	}
 	m := &event.InventoryMovement{SKU: "GIANT", Type: event.MovementTypeReceipt, QtyDelta: 1_000_000, To: event.Some(event.Place{Bucket: event.BucketAvailable})}
-	m.Header.EventID, m.Header.DedupeKey, m.Header.Site, m.Header.EventTime = "giant", "giant", "DC000", event.MicrosOf(time.Now())
+	m.Header.EventID, m.Header.DedupeKey, m.Header.Site, m.Header.EventTime = id, id, "DC000", event.MicrosOf(time.Now())
 	m.Header.RawRef = event.Some(base64.StdEncoding.EncodeToString(noise))
 	return &kgo.Record{Topic: f.topic(topics.InventoryInbox), Key: topics.Key(nil, "GIANT", "DC000"), Value: f.serde.Append(nil, m)}
 }
 
+// fifty is how many records in a row abort their transaction, each for itself.
+const fifty = 50
+
 // Two processes share the stage. Five times one of them is killed with -9 and started again, while movements come and one
-// record comes whose posting the broker refuses. Then every balance and every posting is recounted from what was sent.
-func TestInventoryIsExactUnderKillsAndARefusedProduce(t *testing.T) {
+// record comes whose posting the broker refuses; then fifty such records come in a row, each of which aborts a transaction
+// of its own. At the end every balance and every posting is recounted from what was sent.
+func TestInventoryIsExactUnderKillsAbortsAndARefusedProduce(t *testing.T) {
 	f := newField(t)
-	const seed, rate, count = 20261127, 4000, 48_000
-	t.Logf("seed %d", seed)
+	const rate, count = 4000, 48_000
+	seed := f.seed()
+	t.Logf("seed %d: replay with CROSSDOCK_TEST_SEED=%d", seed, seed)
 	rng := mathrand.New(mathrand.NewPCG(seed, 0))
 
 	load := scans.DefaultLoad(seed)
@@ -234,13 +255,14 @@ func TestInventoryIsExactUnderKillsAndARefusedProduce(t *testing.T) {
 		t.Logf("kill %d: instance %s at %d of %d sent", kill+1, victim, f.committedRecords(), made.Load())
 		running[victim], logs[victim] = f.start(victim)
 		if kill == 2 {
-			if err := f.client.ProduceSync(t.Context(), f.giant()).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
+			f.send(f.giant("giant"))
 		}
 	}
+	for n := range fifty {
+		f.send(f.giant(fmt.Sprintf("giant %d", n)))
+	}
 	sending.Wait()
-	f.until("all is committed", func() bool { return f.committedRecords() >= count+1 })
+	f.until("all is committed", func() bool { return f.committedRecords() >= count+1+fifty })
 	for n, p := range running {
 		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -250,8 +272,18 @@ func TestInventoryIsExactUnderKillsAndARefusedProduce(t *testing.T) {
 		}
 		delete(running, n)
 	}
+	if aborts := strings.Count(logs["0"].String()+logs["1"].String(), "transaction aborted"); aborts < fifty {
+		t.Errorf("%d transactions were aborted, want at least %d", aborts, fifty)
+	}
 	f.recount(sent)
-	f.giantIsADeadLetter()
+	f.giantsAreDeadLetters(1 + fifty)
+}
+
+func (f *field) send(r *kgo.Record) {
+	f.t.Helper()
+	if err := f.client.ProduceSync(f.t.Context(), r).FirstErr(); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *field) recount(sent *send.Log) {
@@ -275,7 +307,7 @@ func (f *field) recount(sent *send.Log) {
 	f.t.Log(verdict.String())
 }
 
-func (f *field) giantIsADeadLetter() {
+func (f *field) giantsAreDeadLetters(want int) {
 	f.t.Helper()
 	found := 0
 	err := committed.Read(f.t.Context(), f.opts, f.topic(topics.DeadLetters), func(r *kgo.Record) error {
@@ -292,7 +324,7 @@ func (f *field) giantIsADeadLetter() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if found != 1 {
-		f.t.Errorf("%d dead letters, want the giant alone", found)
+	if found != want {
+		f.t.Errorf("%d dead letters, want the %d giants alone", found, want)
 	}
 }
