@@ -456,3 +456,26 @@ func TestInstanceStopsWhileARebalanceWaitsForADeadMember(t *testing.T) {
 		t.Errorf("the stop took %v", took)
 	}
 }
+
+// A transaction that cannot begin, since the producer id must be loaded anew and is not, does not hold up a stop.
+func TestInstanceStopsWhileATransactionCannotBegin(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), countingStage(nil), 1)
+	r.send(10, 10)
+	var asked atomic.Int64
+	c.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if req.(*kmsg.InitProducerIDRequest).TransactionalID == nil || asked.Add(1) == 1 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.ConcurrentTransactions.Code
+		return resp, nil, true
+	})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: r.changelog(), Err: kerr.UnknownProducerID, Count: 1})
+	cfg := r.config("a")
+	cfg.RebalanceTimeout, cfg.EndTimeout = 500*time.Millisecond, 800*time.Millisecond
+	p := r.start(cfg)
+	until(t, "the id is asked for again", func() bool { return asked.Load() > 1 })
+	p.close(t)
+}

@@ -59,7 +59,8 @@ type session struct {
 }
 
 func newSession(ctx context.Context, w *worker) (*session, error) {
-	life, kill := context.WithCancel(context.Background())
+	// What the client waits for by itself, a transaction's begin for instance, holds up no stop.
+	life, kill := outliving(ctx, w.cfg.EndTimeout+w.cfg.RebalanceTimeout)
 	s := &session{worker: w, kill: kill, producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
 	gts, err := kgo.NewGroupTransactSession(append(s.options(), kgo.WithContext(life))...)
 	if err != nil {
