@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type learner struct {
 	mu      sync.Mutex
 	waiting map[int][]func()  // ids being asked for, and who waits
 	unknown map[int]time.Time // ids that the registry does not know, until when that is believed
+	swept   time.Time         // when those not believed any more were last forgotten
 }
 
 func newLearner(s *serde.Serde, log *slog.Logger, clock func() time.Time) *learner {
@@ -37,6 +39,17 @@ func (l *learner) unlearnable(id int) bool {
 	defer l.mu.Unlock()
 	until, ok := l.unknown[id]
 	return ok && l.clock().Before(until)
+}
+
+// believe takes the registry's word that it does not know an id. Bytes that are no event bring ids of any number, so what
+// is not believed any more is forgotten.
+func (l *learner) believe(id int) {
+	now := l.clock()
+	if now.Sub(l.swept) >= unknownFor {
+		l.swept = now
+		maps.DeleteFunc(l.unknown, func(_ int, until time.Time) bool { return !now.Before(until) })
+	}
+	l.unknown[id] = now.Add(unknownFor)
 }
 
 // learn asks for an id until the registry has answered or ctx ends, and then calls notify once.
@@ -64,7 +77,7 @@ func (l *learner) learn(ctx context.Context, id int, notify func()) {
 		l.mu.Lock()
 		var unknown *serde.UnknownSchemaError
 		if errors.As(err, &unknown) {
-			l.unknown[id] = l.clock().Add(unknownFor)
+			l.believe(id)
 		}
 		notified := l.waiting[id]
 		delete(l.waiting, id)
