@@ -22,6 +22,8 @@ type restorer struct {
 
 	mu    sync.Mutex
 	asked []*restore // begun or cancelled since the loop last looked
+
+	displaced []*restore // the loop's: those whose partition another one reads
 }
 
 // A restore fills one store from one partition of a changelog.
@@ -130,13 +132,32 @@ func (r *restorer) take(active map[input]*restore) {
 			}
 			continue
 		case old != nil:
+			// Two workers of the instance: one of them has lost the partition, and will say so. Who asked last need not
+			// be the one that has it.
 			r.remove(active, j.at)
+			r.displaced = append(r.displaced, old)
 		}
-		active[j.at] = j
-		r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
-			j.at.topic: {j.at.partition: kgo.NewOffset().At(j.span.start)},
-		})
+		r.begin(active, j)
 	}
+	waiting := r.displaced
+	r.displaced = nil
+	for _, j := range waiting {
+		switch {
+		case j.cancelled.Load():
+		case active[j.at] != nil:
+			r.displaced = append(r.displaced, j)
+		default:
+			r.begin(active, j)
+		}
+	}
+}
+
+// begin reads a restore's partition from where it stands.
+func (r *restorer) begin(active map[input]*restore, j *restore) {
+	active[j.at] = j
+	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
+		j.at.topic: {j.at.partition: kgo.NewOffset().At(j.position.Load())},
+	})
 }
 
 func (r *restorer) remove(active map[input]*restore, at input) {
