@@ -381,6 +381,53 @@ func TestI5ChangeOfTheTablesCommitsThePresentOffsetAgain(t *testing.T) {
 	}
 }
 
+// freeing is a processor that keeps what comes until the tables change, and lets as many go at a time as it may.
+type freeing struct{ waiting }
+
+func (freeing) TablesChanged(ctx processors.Context, limit int) (more bool, err error) {
+	s := ctx.Store(0)
+	var keys [][]byte
+	s.Each(func(key, _ []byte) bool {
+		keys = append(keys, append([]byte(nil), key...))
+		return len(keys) <= limit
+	})
+	for i, key := range keys {
+		if i == limit {
+			return true, nil
+		}
+		ctx.EmitRaw(topics.Ledger, key, s.Get(key), nil)
+		s.Delete(key)
+	}
+	return false, nil
+}
+
+// I7: what a change of the tables lets go is bounded in bytes as a batch is, and goes all the same.
+func TestI7WhatWaitedGoesInTransactionsOfBoundedBytes(t *testing.T) {
+	c := fake(t)
+	stage := waitingStage()
+	stage.New = func() processors.Processor { return freeing{} }
+	r := newRig(t, c.ListenAddrs(), stage, 1)
+	tables := r.tables(&table{})
+	cfg := r.config("a")
+	cfg.Commit.MaxBytes = 1 << 20
+	p := r.start(cfg, func(d *Deps) { d.Tables = tables })
+	for i := range 60 {
+		r.produce(&kgo.Record{Topic: r.input(), Key: fmt.Append(nil, i), Value: noise(100_000)})
+		r.drained() // one by one, so that no batch of them is too much
+	}
+	before := p.metric("crossdock_transaction_aborts_total", "why=too_much")
+	r.produce(&kgo.Record{Topic: r.naming.Topic(topics.Items), Key: []byte("sku"), Value: []byte("item")})
+	until(t, "all that waited has gone", func() bool { return len(r.read(r.naming.Topic(topics.Ledger))) == 60 })
+	aborts := p.metric("crossdock_transaction_aborts_total", "why=too_much")
+	p.close(t)
+	if aborts == before {
+		t.Error("nothing bounds the transaction")
+	}
+	if n := len(r.read(r.changelog())); n != 120 {
+		t.Errorf("the changelog has %d records, not 60 and their 60 tombstones", n)
+	}
+}
+
 // I6: whatever batches, workers and rebalances do, the ledger of a key is in the order of the inbox: verify compares.
 func TestI6OrderOfAKeyOutlivesRebalances(t *testing.T) {
 	c := fake(t)

@@ -1,8 +1,12 @@
 package runtime
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
-// tablesLimit is how many events a task may emit in one transaction that a change of the tables makes.
+// tablesLimit is how many events a task may emit in one transaction that a change of the tables makes; fewer where the batches
+// are smaller.
 const tablesLimit = 1000
 
 // lookAgain lets one task whose tables have changed look again at what waits in its stores, in a transaction of its own
@@ -29,9 +33,14 @@ func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	w.touch(due)
-	left, err := due.task.TablesChanged(tablesLimit)
+	limit := min(tablesLimit, w.bound.records)
+	left, err := due.task.TablesChanged(limit)
 	if err != nil {
 		return false, w.abort(ctx, w.stopped(due, err))
+	}
+	if n := w.txn.bytes(); n > w.cfg.Commit.MaxBytes && limit > 1 {
+		return true, w.abort(ctx, &abortion{why: abortTooMuch, err: fmt.Errorf("%d events that waited put and emit %d bytes, more than %d", limit, n, w.cfg.Commit.MaxBytes),
+			action: func() error { w.bound.fell(limit, commitsBeforeRise); return nil }})
 	}
 	done := true
 	if w.txn.bytes() == 0 {
