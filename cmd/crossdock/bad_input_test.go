@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/event"
@@ -35,11 +36,12 @@ type plant struct {
 	opts    []kgo.Opt
 	serde   *serde.Serde
 	process *pipeline.Process
+	metrics *prometheus.Registry
 }
 
 func newPlant(t *testing.T, broker string) *plant {
 	t.Helper()
-	p := &plant{t: t, config: config.Default(), opts: []kgo.Opt{kgo.SeedBrokers(broker)}}
+	p := &plant{t: t, config: config.Default(), opts: []kgo.Opt{kgo.SeedBrokers(broker)}, metrics: telemetry.NewRegistry()}
 	prefix := applicationName(testservices.Prefix(t))
 	p.config.App, p.config.Kafka.Prefix, p.config.Instance = prefix, prefix+".", "one"
 	p.config.Kafka.Brokers, p.config.Kafka.Partitions = []string{broker}, 4
@@ -77,7 +79,7 @@ func newPlant(t *testing.T, broker string) *plant {
 	}
 	p.process, err = pipeline.New(t.Context(), pipeline.Options{
 		Config: p.config, Parts: []string{"ingress", "translate", "enrich", "parking", "inventory"}, Connectors: table,
-		Log: slog.New(slog.DiscardHandler), Metrics: telemetry.NewRegistry(),
+		Log: slog.New(slog.DiscardHandler), Metrics: p.metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -294,6 +296,40 @@ func TestBadInputIsRefusedOrKeptAndWhatIsBesideItIsProcessed(t *testing.T) {
 		t.Errorf("unknown schema: %s %x from %s", d.Cause, d.Value.Value, d.Topic)
 	}
 	beside("unknown schema id")
+
+	// Alerts see every dead letter, those of a part of a document too.
+	counted := p.deadLetterMetric()
+	for _, d := range p.deadLetters() {
+		counted[d.Cause]--
+	}
+	for cause, n := range counted {
+		if n != 0 {
+			t.Errorf("cause %s: the metric counts %+d against the topic", cause, n)
+		}
+	}
+}
+
+// deadLetterMetric is what crossdock_task_dead_letters_total counts, by cause.
+func (p *plant) deadLetterMetric() map[string]int {
+	p.t.Helper()
+	families, err := p.metrics.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	counted := map[string]int{}
+	for _, f := range families {
+		if f.GetName() != "crossdock_task_dead_letters_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "cause" {
+					counted[l.GetValue()] += int(m.GetCounter().GetValue())
+				}
+			}
+		}
+	}
+	return counted
 }
 
 func newest(all []event.DeadLetter) *event.DeadLetter {

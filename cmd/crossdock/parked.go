@@ -80,7 +80,7 @@ data comes.`,
 				if err := t.Flush(); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(w, "%d events wait for %d references\n", events, len(all))
+				_, err := fmt.Fprintf(w, "waiting events: %d, missing references: %d\n", events, len(all))
 				return err
 			})
 		},

@@ -1,7 +1,7 @@
 // Package inventory is the stage that keeps stock: it reads inventory-inbox, holds the buckets of each SKU and site, and
 // tells balances and ledger postings. It knows the canonical events alone; master data has been looked up before.
 //
-// Invariants, by the names of the design:
+// Invariants, by the names of docs/inventory.md:
 //
 //   - N1 Every posting is double entry: what leaves one bucket arrives in another of the same key. EXTERNAL, the world
 //     outside, is not stored: it is the negative sum of the others, so that all buckets sum to zero whatever happens.

@@ -157,7 +157,7 @@ func (i *Instance) checkTopics(ctx context.Context, client *kgo.Client) error {
 		if err == nil || ctx.Err() != nil || errors.As(err, &x) && (x.Reason != MissingTopic || time.Since(began) > topicGrace) {
 			return err
 		}
-		i.log.Warn("the brokers cannot be asked for topics just now", "error", err, "backoff", wait)
+		i.log.Warn("the topics are not there yet, or cannot be asked for", "error", err, "backoff", wait.String())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -3,6 +3,7 @@ package runtime
 import (
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,7 +138,13 @@ func (t *taskMetrics) polled(p *kgo.FetchPartition) {
 	t.oldest.CompareAndSwap(0, p.Records[0].Timestamp.UnixNano())
 }
 
-func (t *taskMetrics) reject(cause processors.Cause) { t.rejects[cause]++ }
+// deadLetter counts a dead letter, whoever made it. The cause is kept as a copy: a processor's may lie in what it reuses.
+func (t *taskMetrics) deadLetter(cause processors.Cause) {
+	if _, known := t.rejects[cause]; !known {
+		cause = processors.Cause(strings.Clone(string(cause)))
+	}
+	t.rejects[cause]++
+}
 
 func (t *taskMetrics) committed(r *run, keys, bytes int) {
 	t.commits.Inc()

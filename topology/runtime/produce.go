@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/topology/runtime/task"
+	"crossdock/topology/topics"
 )
 
 // A slab holds the records that a transaction produces, and which input caused each. It is used again when the
@@ -59,6 +60,9 @@ var _ task.Sink = (*worker)(nil)
 // same and the partition counts are.
 func (w *worker) Output(_ *task.Task, o *task.Output) {
 	r := w.txn.current
+	if o.To == topics.DeadLetters {
+		r.metrics.deadLetter(o.Cause)
+	}
 	rec := w.txn.slab.next(r, o.Tag)
 	rec.Topic, rec.Key, rec.Value, rec.Partition = w.topics.names[o.To], o.Key, o.Value, anyPartition
 	if o.SameKey && r.alike[o.To] {

@@ -229,7 +229,6 @@ func (w *worker) one(r *run, rec *kgo.Record) error {
 	if len(w.rejects) > 0 {
 		if why := w.rejects[position{r.input, rec.Offset}]; why != nil {
 			r.task.Reject(&in, why)
-			r.metrics.reject(why.Cause)
 			return nil
 		}
 	}
@@ -237,7 +236,6 @@ func (w *worker) one(r *run, rec *kgo.Record) error {
 		return w.stopped(r, err)
 	}
 	if why := r.task.Rejected(); why != nil {
-		r.metrics.reject(why.Cause)
 		w.log.Warn("record rejected", "topic", rec.Topic, "partition", rec.Partition, "offset", rec.Offset, "cause", why.Cause)
 	}
 	return nil

@@ -102,7 +102,7 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		wait := again.NextBackOff()
 		w.metrics.sessions.Inc()
-		w.log.Warn("the session is made anew", "error", err, "backoff", wait)
+		w.log.Warn("the session is made anew", "error", err, "backoff", wait.String())
 		select {
 		case <-ctx.Done():
 			return nil

@@ -74,6 +74,11 @@ func (c *taskContext) Store(i int) processors.Store { return c.stores[i] }
 // Emit is for processors.Context.
 func (c *taskContext) Emit(to topics.ID, key []byte, e event.Record) {
 	o := Output{To: to, Tag: c.tag, Value: c.arena.encode(c.serde, e)}
+	if to == topics.DeadLetters {
+		if d, ok := e.(*event.DeadLetter); ok {
+			o.Cause = processors.Cause(d.Cause)
+		}
+	}
 	if c.record != nil {
 		o.Inherit = true
 		if o.SameKey = bytes.Equal(key, c.record.Key); o.SameKey {

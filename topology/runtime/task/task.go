@@ -41,6 +41,7 @@ type Output struct {
 	Key     []byte
 	Value   []byte // nil: a tombstone
 	Headers []processors.Header
+	Cause   processors.Cause // of a dead letter, whether the runner made it or the processor did for a part
 }
 
 // A Sink takes what a transaction produces, in order. The bytes are valid, and unchanged, until the transaction ends.
