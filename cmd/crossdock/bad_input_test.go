@@ -23,8 +23,6 @@ import (
 	"crossdock/internal/testservices"
 	"crossdock/loadtest/committed"
 	"crossdock/processors/parking"
-	"crossdock/topology"
-	"crossdock/topology/apply"
 	"crossdock/topology/runtime/store"
 	"crossdock/topology/topics"
 )
@@ -61,16 +59,8 @@ func newPlant(t *testing.T, broker string) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages, err := pipeline.Stages(pipeline.Parts{Config: p.config, Connectors: table})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := topology.NewGraph(stages, topology.Params{Naming: pipeline.Naming(&p.config), AppPrefix: pipeline.AppPrefix(&p.config), Partitions: 4, Sources: pipeline.Sources(&p.config)})
-	if err != nil {
-		t.Fatal(err)
-	}
 	client := p.client()
-	plan, err := apply.Compute(t.Context(), client, g.Topics, apply.Replication{Factor: 1, MinInsync: 1})
+	plan, err := pipeline.PlanTopics(t.Context(), client, &p.config)
 	if err != nil {
 		t.Fatal(err)
 	}

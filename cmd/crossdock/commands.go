@@ -14,7 +14,6 @@ import (
 	"crossdock/internal/config"
 	"crossdock/internal/kafkaclient"
 	"crossdock/internal/telemetry"
-	"crossdock/topology"
 )
 
 // commands lists what a person can ask for, in the order of a first day.
@@ -23,21 +22,6 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(), a.runCommand(), a.translateCommand(), a.ingestCommand(), a.parkedCommand(), a.topologyCommand(),
 		a.schemaCommand(), a.sinkCommand(), a.configCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
 	}
-}
-
-// graph lays the pipeline out for a configuration, without a broker.
-func graph(c *config.Config) (*topology.Graph, error) {
-	table, _, err := catalog.Table()
-	if err != nil {
-		return nil, err
-	}
-	stages, err := pipeline.Stages(pipeline.Parts{Config: *c, Connectors: table})
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("configuration:\n%w", err)}
-	}
-	return topology.NewGraph(stages, topology.Params{
-		Naming: pipeline.Naming(c), AppPrefix: pipeline.AppPrefix(c), Partitions: c.Kafka.Partitions, Sources: pipeline.Sources(c),
-	})
 }
 
 // dial connects to the configured brokers, and says so where none answers.

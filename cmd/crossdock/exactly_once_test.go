@@ -24,7 +24,6 @@ import (
 	"crossdock/avro/event"
 	"crossdock/avro/serde"
 	"crossdock/cmd/crossdock/pipeline"
-	"crossdock/connectors/catalog"
 	"crossdock/internal/config"
 	"crossdock/internal/testservices"
 	"crossdock/loadtest/committed"
@@ -32,8 +31,6 @@ import (
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
 	"crossdock/loadtest/verify"
-	"crossdock/topology"
-	"crossdock/topology/apply"
 	"crossdock/topology/topics"
 )
 
@@ -97,19 +94,7 @@ func applicationName(prefix string) string {
 
 func (f *field) makeTopics() {
 	f.t.Helper()
-	table, _, err := catalog.Table()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	stages, err := pipeline.Stages(pipeline.Parts{Config: f.config, Connectors: table})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	g, err := topology.NewGraph(stages, topology.Params{Naming: pipeline.Naming(&f.config), AppPrefix: pipeline.AppPrefix(&f.config), Partitions: 8})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	plan, err := apply.Compute(f.t.Context(), f.client, g.Topics, apply.Replication{Factor: 1, MinInsync: 1})
+	plan, err := pipeline.PlanTopics(f.t.Context(), f.client, &f.config)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"crossdock/topology/apply"
+	"crossdock/cmd/crossdock/pipeline"
 )
 
 func (a *app) topologyCommand() *cobra.Command {
@@ -22,7 +22,7 @@ func (a *app) topologyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g, err := graph(&c.Config)
+			g, err := pipeline.Graph(&c.Config)
 			if err != nil {
 				return err
 			}
@@ -58,16 +58,12 @@ partition count of a topic that has had records is left alone. With --yes the pl
 			if err != nil {
 				return err
 			}
-			g, err := graph(&c.Config)
-			if err != nil {
-				return err
-			}
 			client, err := dial(cmd.Context(), &c.Config)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			plan, err := apply.Compute(cmd.Context(), client, g.Topics, apply.Replication{Factor: c.Kafka.ReplicationFactor, MinInsync: c.Kafka.MinInsyncReplicas})
+			plan, err := pipeline.PlanTopics(cmd.Context(), client, &c.Config)
 			if err != nil {
 				return err
 			}

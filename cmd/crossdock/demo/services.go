@@ -20,8 +20,6 @@ import (
 	"crossdock/internal/embedded/clickhouse"
 	"crossdock/internal/kafkaclient"
 	"crossdock/internal/telemetry"
-	"crossdock/topology"
-	"crossdock/topology/apply"
 )
 
 // services are what the demo runs on, and how to let go of it.
@@ -199,17 +197,7 @@ func (s *services) makeTopics(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	stages, err := pipeline.Stages(pipeline.Parts{Config: s.config})
-	if err != nil {
-		return err
-	}
-	g, err := topology.NewGraph(stages, topology.Params{
-		Naming: pipeline.Naming(&s.config), AppPrefix: pipeline.AppPrefix(&s.config), Partitions: s.config.Kafka.Partitions, Sources: pipeline.Sources(&s.config),
-	})
-	if err != nil {
-		return err
-	}
-	plan, err := apply.Compute(ctx, client, g.Topics, apply.Replication{Factor: 1, MinInsync: 1})
+	plan, err := pipeline.PlanTopics(ctx, client, &s.config)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,12 @@
 package pipeline
 
 import (
+	"context"
 	"sort"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/serde"
 	"crossdock/connectors"
@@ -17,6 +19,7 @@ import (
 	"crossdock/processors/parking"
 	"crossdock/processors/translate"
 	"crossdock/topology"
+	"crossdock/topology/apply"
 	"crossdock/topology/topics"
 )
 
@@ -102,6 +105,26 @@ func Stages(p Parts) ([]topology.Stage, error) {
 			},
 		},
 	}, nil
+}
+
+// Graph lays the pipeline out for a configuration, without a broker.
+func Graph(c *config.Config) (*topology.Graph, error) {
+	stages, err := Stages(Parts{Config: *c})
+	if err != nil {
+		return nil, usagef("configuration:\n%v", err)
+	}
+	return topology.NewGraph(stages, topology.Params{
+		Naming: Naming(c), AppPrefix: AppPrefix(c), Partitions: c.Kafka.Partitions, Sources: Sources(c),
+	})
+}
+
+// PlanTopics compares the broker's topics with what the pipeline wants.
+func PlanTopics(ctx context.Context, client *kgo.Client, c *config.Config) (*apply.Plan, error) {
+	g, err := Graph(c)
+	if err != nil {
+		return nil, err
+	}
+	return apply.Compute(ctx, client, g.Topics, apply.Replication{Factor: c.Kafka.ReplicationFactor, MinInsync: c.Kafka.MinInsyncReplicas})
 }
 
 // Names lists every part that a process can run.
