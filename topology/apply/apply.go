@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,8 +25,8 @@ func (e *RefusedError) Error() string {
 // ErrChanged is a broker that has changed since the plan was made: compute it again.
 var ErrChanged = errors.New("the topics have changed since the plan was made; plan again")
 
-// Apply does what the plan says, in its order, and waits until every topic that it made has leaders. done, if not nil, is
-// told of each step. A step that fails ends it; what was done stays, and a new plan has the rest. The error is a
+// Apply does what the plan says, in its order, and waits until every topic that it made has leaders and the brokers show
+// every setting that it changed. done, if not nil, is told of each step. A step that fails ends it; what was done stays, and a new plan has the rest. The error is a
 // *RefusedError, wraps ErrChanged, or is the broker's.
 func (p *Plan) Apply(ctx context.Context, client *kgo.Client, done func(step string)) error {
 	if len(p.Refused) > 0 {
@@ -73,7 +74,10 @@ func (p *Plan) Apply(ctx context.Context, client *kgo.Client, done func(step str
 		}
 		done(c.String())
 	}
-	return await(ctx, client, awaited)
+	if err := await(ctx, client, awaited); err != nil {
+		return err
+	}
+	return awaitChanges(ctx, adm, p.Change)
 }
 
 // grow looks once more whether the topic is still without records: it may have got some since the plan was made.
@@ -100,7 +104,7 @@ func grow(ctx context.Context, adm *kadm.Client, g Grow) error {
 	return nil
 }
 
-// awaitInterval is how often brokers are asked whether a new topic has its leaders.
+// awaitInterval is how often brokers are asked whether they have what the controller has acknowledged.
 const awaitInterval = 50 * time.Millisecond
 
 // await returns when every partition of the topics has a leader: before that, a client that starts finds topics missing.
@@ -128,6 +132,43 @@ func await(ctx context.Context, client *kgo.Client, partitions map[string]int) e
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("apply: topic %s was made, but has no leaders yet: %w", missing, errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+// changesShown bounds the wait for a setting: a broker that shows it in other words than it was set would never be done.
+const changesShown = 15 * time.Second
+
+// awaitChanges returns when the brokers show every setting as it was set: the controller acknowledges before a broker has
+// read its log, and a plan made in between would want the same change again.
+func awaitChanges(ctx context.Context, adm *kadm.Client, changes []Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range changes {
+		if !slices.Contains(names, c.Topic) {
+			names = append(names, c.Topic)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, changesShown)
+	defer cancel()
+	tick := time.NewTicker(awaitInterval)
+	defer tick.Stop()
+	for {
+		shown, err := settings(ctx, adm, names)
+		missing := slices.IndexFunc(changes, func(c Change) bool { return shown[c.Topic][c.Config] != c.To })
+		if err == nil && missing < 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if missing < 0 {
+				missing = 0
+			}
+			c := changes[missing]
+			return fmt.Errorf("apply: %s of topic %s was set to %s, but the brokers do not show it after %v: %w; plan again", c.Config, c.Topic, c.To, changesShown, errors.Join(ctx.Err(), err))
 		case <-tick.C:
 		}
 	}

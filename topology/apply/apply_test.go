@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"crossdock/internal/testservices"
@@ -337,5 +339,40 @@ func TestBrokerThatIsAwayIsAnError(t *testing.T) {
 	_, err = apply.Compute(context.Background(), client, []topology.GraphTopic{{Name: "x", Partitions: 1}}, apply.Replication{Factor: 1, MinInsync: 1})
 	if err == nil || !strings.Contains(fmt.Sprint(err), "cannot be asked") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// The controller acknowledges a setting before a broker has read it from the log: Apply waits for the broker.
+func TestApplyReturnsWhenTheBrokerShowsTheSetting(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	r := newRig(t, testservices.Cluster{Addr: cluster.ListenAddrs()[0], Prefix: "late."})
+	r.apply(r.plan())
+	inbox := r.topic("inventory-inbox")
+	before := inbox.Configs["retention.ms"]
+	inbox.Configs["retention.ms"] = "1209600000"
+	p := r.plan()
+	late := 3
+	cluster.ControlKey(int16(kmsg.DescribeConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if late == 0 {
+			return nil, nil, false
+		}
+		late--
+		cluster.KeepControl()
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		resource := kmsg.NewDescribeConfigsResponseResource()
+		resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, inbox.Name
+		config := kmsg.NewDescribeConfigsResponseResourceConfig()
+		config.Name, config.Value = "retention.ms", &before
+		resource.Configs = append(resource.Configs, config)
+		resp.Resources = append(resp.Resources, resource)
+		return resp, nil, true
+	})
+	r.apply(p)
+	if got := r.config(inbox.Name, "retention.ms"); got != "1209600000" || late != 0 {
+		t.Errorf("after Apply the broker shows %s, and %d old answers are left", got, late)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -51,4 +52,24 @@ func layouts(ctx context.Context, client *kgo.Client, names []string) (map[strin
 		have[*t.Topic] = l
 	}
 	return have, nil
+}
+
+// settings asks the brokers for the settings of topics that are there, by topic and name.
+func settings(ctx context.Context, adm *kadm.Client, names []string) (map[string]map[string]string, error) {
+	configs, err := adm.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("apply: the brokers cannot be asked for topics' settings: %w", err)
+	}
+	shown := map[string]map[string]string{}
+	for _, rc := range configs {
+		if rc.Err != nil {
+			return nil, fmt.Errorf("apply: the settings of topic %s: %w; DescribeConfigs is the permission that is needed", rc.Name, rc.Err)
+		}
+		values := map[string]string{}
+		for _, v := range rc.Configs {
+			values[v.Key] = v.MaybeValue()
+		}
+		shown[rc.Name] = values
+	}
+	return shown, nil
 }

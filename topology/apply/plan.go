@@ -131,24 +131,13 @@ func (c *comparison) look(ctx context.Context, want []topology.GraphTopic) error
 	if c.have, err = layouts(ctx, c.client, names); err != nil {
 		return fmt.Errorf("apply: the brokers cannot be asked for their topics: %w", err)
 	}
-	c.configs, c.written = map[string]map[string]string{}, map[string]bool{}
+	c.written = map[string]bool{}
 	there := slices.Sorted(maps.Keys(c.have))
 	if len(there) == 0 {
 		return nil
 	}
-	configs, err := c.adm.DescribeTopicConfigs(ctx, there...)
-	if err != nil {
-		return fmt.Errorf("apply: the brokers cannot be asked for topics' settings: %w", err)
-	}
-	for _, rc := range configs {
-		if rc.Err != nil {
-			return fmt.Errorf("apply: the settings of topic %s: %w; DescribeConfigs is the permission that is needed", rc.Name, rc.Err)
-		}
-		values := map[string]string{}
-		for _, v := range rc.Configs {
-			values[v.Key] = v.MaybeValue()
-		}
-		c.configs[rc.Name] = values
+	if c.configs, err = settings(ctx, c.adm, there); err != nil {
+		return err
 	}
 	ends, err := c.adm.ListEndOffsets(ctx, there...)
 	if err != nil {
