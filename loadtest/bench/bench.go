@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/serde"
+	"crossdock/loadtest/machine"
 	"crossdock/loadtest/oracle"
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
@@ -165,7 +166,7 @@ func (b *benchmark) run(ctx context.Context, number int) (err error) {
 	b.number = number
 	prefix := fmt.Sprintf("%s%d-", b.options.Prefix, number)
 	b.env = Env{Naming: topics.Naming{Prefix: prefix}, App: prefix + "inventory", Run: number}
-	r := Run{Number: number, LoadAverageBefore: loadAverage()}
+	r := Run{Number: number, LoadAverageBefore: machine.LoadAverage()}
 	names, err := b.createTopics(ctx)
 	// A run that fails leaves nothing behind either; it may have been ended by ctx.
 	defer func() {

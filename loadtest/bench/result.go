@@ -6,37 +6,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
+
+	"crossdock/loadtest/machine"
 )
 
 // A Result is what a benchmark measured, as it is written to bench/results.
 type Result struct {
-	Benchmark string    `json:"benchmark"`
-	Time      time.Time `json:"time"`
-	Machine   Machine   `json:"machine"`
-	Versions  Versions  `json:"versions"`
-	Workload  Workload  `json:"workload"`
-	Runs      []Run     `json:"runs"`
-}
-
-// Machine is where it ran.
-type Machine struct {
-	CPU         string `json:"cpu"`
-	Cores       int    `json:"cores"`
-	MemoryBytes int64  `json:"memory_bytes"`
-	System      string `json:"system"`
-}
-
-// Versions are those of what ran.
-type Versions struct {
-	Revision string `json:"revision"` // of the source; "+" where it was changed since
-	Go       string `json:"go"`
-	Broker   string `json:"broker"`
-	Client   string `json:"client"` // of franz-go
+	Benchmark string           `json:"benchmark"`
+	Time      time.Time        `json:"time"`
+	Machine   machine.Machine  `json:"machine"`
+	Versions  machine.Versions `json:"versions"`
+	Workload  Workload         `json:"workload"`
+	Runs      []Run            `json:"runs"`
 }
 
 // Workload is what was sent.
@@ -79,53 +62,11 @@ type Measure struct {
 }
 
 func newResult(name string, o Options) Result {
-	r := Result{
+	return Result{
 		Benchmark: name, Time: time.Now().UTC().Truncate(time.Second),
-		Machine:  Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH},
-		Versions: Versions{Go: runtime.Version(), Revision: o.Revision},
+		Machine: machine.Here(), Versions: machine.VersionsOf(o.Revision),
 		Workload: Workload{o.Records, o.Seed, o.Partitions, o.Ledger},
 	}
-	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
-		r.Machine.MemoryBytes = kib(string(text), "MemTotal:")
-	}
-	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		r.Machine.System += " " + strings.TrimSpace(string(release))
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return r
-	}
-	modified := false
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			r.Versions.Revision = s.Value
-		case "vcs.modified":
-			modified = s.Value == "true"
-		}
-	}
-	if modified {
-		r.Versions.Revision += "+"
-	}
-	for _, d := range info.Deps {
-		if d.Path == "github.com/twmb/franz-go" {
-			r.Versions.Client = "franz-go " + d.Version
-		}
-	}
-	return r
-}
-
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // Write writes the result as JSON to a file of its own in dir, which is created where it is missing: BENCHMARK-TIME.json.

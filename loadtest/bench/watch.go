@@ -1,11 +1,10 @@
 package bench
 
 import (
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"crossdock/loadtest/machine"
 )
 
 // The processes that a benchmark watches, by what they are to it.
@@ -13,7 +12,7 @@ const (
 	own     = "own"   // the benchmark itself
 	stage   = "stage" // the process under test
 	brokers = "broker"
-	machine = "machine" // all processes of the machine together
+	whole   = "machine" // all processes of the machine together
 )
 
 // A watch says what processes spend from its start on.
@@ -31,9 +30,9 @@ func (b *benchmark) watch(pids map[string]int) *watch {
 		w.pids[brokers] = b.options.BrokerPID
 	}
 	for name, pid := range w.pids {
-		w.before[name], _ = cpuSeconds(pid)
+		w.before[name], _ = machine.CPUSeconds(pid)
 	}
-	w.before[machine] = machineSeconds()
+	w.before[whole] = machine.BusySeconds()
 	return w
 }
 
@@ -59,98 +58,22 @@ func (w *watch) measure(n int64, wall time.Duration) Measure {
 	}
 	perMillion := func(name string, now float64) float64 { return (now - w.before[name]) / float64(n) * 1e6 }
 	for name, pid := range w.pids {
-		now, ok := cpuSeconds(pid)
+		now, ok := machine.CPUSeconds(pid)
 		if !ok {
 			continue
 		}
 		switch name {
 		case own, stage:
 			m.CPUSecondsPerMillion = perMillion(name, now)
-			m.PeakBytes = peakBytes(pid)
+			m.PeakBytes = machine.PeakBytes(pid)
 		case brokers:
 			m.BrokerCPUSecondsPerMillion = perMillion(name, now)
 		}
 	}
-	if now := machineSeconds(); now > 0 {
-		m.MachineCPUSecondsPerMillion = perMillion(machine, now)
+	if now := machine.BusySeconds(); now > 0 {
+		m.MachineCPUSecondsPerMillion = perMillion(whole, now)
 	}
 	return m
 }
 
 func selfPID() int { return os.Getpid() }
-
-// ticksPerSecond is USER_HZ, which Linux has fixed at 100 for what it shows (proc(5)).
-const ticksPerSecond = 100
-
-// cpuSeconds is what a process spent since its start, user and system. ok is false where the system does not tell.
-func cpuSeconds(pid int) (seconds float64, ok bool) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false
-	}
-	// The name, in brackets, may hold anything: fields count from behind it. utime and stime are fields 14 and 15.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 13 {
-		return 0, false
-	}
-	user, err1 := strconv.ParseFloat(fields[11], 64)
-	system, err2 := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / ticksPerSecond, err1 == nil && err2 == nil
-}
-
-// machineSeconds is what all processors spent at work since the machine's start; 0 where the system does not tell.
-func machineSeconds() float64 {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	line, _, _ := strings.Cut(string(stat), "\n")
-	fields := strings.Fields(line)
-	busy := 0.0
-	for i, field := range fields[min(1, len(fields)):min(9, len(fields))] {
-		if ticks, err := strconv.ParseFloat(field, 64); err == nil && i != 3 && i != 4 { // idle, iowait
-			busy += ticks
-		}
-	}
-	return busy / ticksPerSecond
-}
-
-// peakBytes is the most memory that a process ever held; 0 where the system does not tell.
-func peakBytes(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	return kib(string(status), "VmHWM:")
-}
-
-// kib reads a line such as "VmHWM:  1234 kB".
-func kib(text, name string) int64 {
-	for line := range strings.SplitSeq(text, "\n") {
-		if rest, ok := strings.CutPrefix(line, name); ok {
-			fields := strings.Fields(rest)
-			if len(fields) == 0 {
-				return 0
-			}
-			n, err := strconv.ParseInt(fields[0], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return n << 10
-		}
-	}
-	return 0
-}
-
-func loadAverage() float64 {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	load, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return 0
-	}
-	return load
-}
