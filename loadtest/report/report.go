@@ -103,6 +103,8 @@ type Hop struct {
 	Heat      [][]int64 `json:"heat"`      // by slice, by row
 	Quantiles []Point   `json:"quantiles"` // for the curve: from 0 to 1, growing
 	Missing   int64     `json:"missing"`   // expected, and never seen
+	// Beyond are those of Measured that took longer than is told apart (an hour); they count as that long but for Max.
+	Beyond int64 `json:"beyond,omitempty"`
 }
 
 // Latency is a distribution in short, in microseconds.
