@@ -41,7 +41,11 @@ type Report struct {
 	Verdict    *Verdict    `json:"verdict,omitempty"` // nil: not verified
 	Objectives []Objective `json:"objectives"`
 	Search     []Attempt   `json:"search,omitempty"` // of --find-max, in the order tried
-	Notes      []string    `json:"notes,omitempty"`  // what a reader must know beside the figures
+	// SearchHop and SearchBound are what the search asked: at which rate does this hop's p99 stay within the bound?
+	SearchHop   string `json:"search_hop,omitempty"`
+	SearchBound int64  `json:"search_bound_us,omitempty"`
+
+	Notes []string `json:"notes,omitempty"` // what a reader must know beside the figures
 }
 
 // An Entry is where events enter the pipeline.
@@ -80,14 +84,17 @@ type Tool struct {
 
 // A Slice is one stretch of the run, Seconds long but for the last.
 type Slice struct {
-	At           float64          `json:"at_s"` // its start, seconds after Began
-	Seconds      float64          `json:"seconds"`
-	Due          int64            `json:"due"` // by the plan
-	Made         int64            `json:"made"`
-	Acknowledged int64            `json:"acknowledged"`
-	Seen         map[string]int64 `json:"seen"`    // by hop: how many were first seen there
-	Lag          map[string]int64 `json:"lag"`     // by consumer group: records, at its end
-	Commits      int64            `json:"commits"` // transactions committed by the pipeline
+	At           float64 `json:"at_s"` // its start, seconds after Began
+	Seconds      float64 `json:"seconds"`
+	Due          int64   `json:"due"` // by the plan
+	Made         int64   `json:"made"`
+	Acknowledged int64   `json:"acknowledged"`
+	// Seen is, by hop, how many events were first seen there; an event of a sample (Hop.Share below 1) counts for those that
+	// it stands for. A hop that is missing from it was not looked at.
+	Seen map[string]int64 `json:"seen"`
+	// Lag is, by consumer group, how many records it is behind at the slice's end. A group that is missing was not asked.
+	Lag     map[string]int64 `json:"lag"`
+	Commits int64            `json:"commits"` // transactions committed by the pipeline
 }
 
 // A Hop is a point of the way, and how long after its intended time an event came there: pace is open loop, so what
@@ -100,7 +107,7 @@ type Hop struct {
 	Share     float64   `json:"share"`
 	Latency   Latency   `json:"latency"`
 	Edges     []int64   `json:"edges_us"`  // upper edges of the heat map's rows but the last, which is open
-	Heat      [][]int64 `json:"heat"`      // by slice, by row
+	Heat      [][]int64 `json:"heat"`      // by slice of the intended time (as many as Report.Slices), by row (one more than Edges)
 	Quantiles []Point   `json:"quantiles"` // for the curve: from 0 to 1, growing
 	Missing   int64     `json:"missing"`   // expected, and never seen
 	// Beyond are those of Measured that took longer than is told apart (an hour); they count as that long but for Max.
@@ -172,21 +179,27 @@ type Outage struct {
 
 // A Verdict is the oracle's.
 type Verdict struct {
-	OK         bool         `json:"ok"`
-	Line       string       `json:"line"` // verified: 120000 events, 0 lost, 0 duplicated
-	Events     int64        `json:"events"`
-	Lost       int64        `json:"lost"`
-	Duplicated int64        `json:"duplicated"`
-	Wrong      int64        `json:"wrong"`
-	Readings   []Reading    `json:"readings"`
-	Failing    []FailingKey `json:"failing"`
-	Seconds    float64      `json:"seconds"`
+	OK         bool   `json:"ok"`
+	Line       string `json:"line"` // verified: 120000 events, 0 lost, 0 duplicated
+	Events     int64  `json:"events"`
+	Lost       int64  `json:"lost"`
+	Duplicated int64  `json:"duplicated"`
+	Wrong      int64  `json:"wrong"`
+	// Fates counts the events by what they must have done: counted, repeated, idle, refused, aside, unreadable.
+	Fates    map[string]int64 `json:"fates,omitempty"`
+	Readings []Reading        `json:"readings"`
+	// NotCompared are readings that there were none of, with the reason: "ledger: it is not written".
+	NotCompared []string     `json:"not_compared,omitempty"`
+	Failing     []FailingKey `json:"failing"`
+	FailingMore int64        `json:"failing_more,omitempty"` // failing keys beyond those
+	Seconds     float64      `json:"seconds"`
 }
 
 // A Reading is one place that was compared with what was sent.
 type Reading struct {
-	Source   string           `json:"source"` // "balances", "ledger", "state", "clickhouse"
+	Source   string           `json:"source"` // "balances", "ledger", "state", "clickhouse", "clickhouse ledger", "dead letters", "exceptions", "parked"
 	Read     int64            `json:"read"`
+	Foreign  int64            `json:"foreign,omitempty"` // of those, what is not of this run: other stock on the same system
 	Keys     int64            `json:"keys"`
 	Problems map[string]int64 `json:"problems"` // movements concerned, by problem
 	OK       bool             `json:"ok"`
