@@ -1,64 +1,120 @@
 package send
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/event"
-	"crossdock/avro/wire"
-	"crossdock/loadtest/committed"
+	"crossdock/avro/serde"
+	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
+	"crossdock/topology/topics"
 )
 
-// A Log is what one run sent: a bit for each movement, and the seed for all else.
+// A Log is what one run sent: a bit for each event, and the seed for all else.
 type Log struct {
-	Topic        string
-	Made         int64                        // movements handed to the producer
+	Topic        string                       // of all events; empty: each went to its own, by Naming
+	Naming       topics.Naming                //
+	Planned      int64                        // events of the whole run
+	Made         int64                        // events handed to the producer
 	Copies       [scans.ReEnveloped + 1]int64 // of those, by scans.Copy
 	Bytes        int64                        // of their keys and values, before compression
 	Began, Ended time.Time
-	Late         int64         // paced: movements that left more than 10 ms after they were due
-	LateMost     time.Duration // paced: and the latest of them
+	// Late are the events that left more than 10 ms after they were due, where the run is paced, and LateMost is how late
+	// the latest left.
+	Late     int64
+	LateMost time.Duration
+	// LateByTool and LateByBroker part Late by what held the event up. The brokers did where at least half of the time
+	// since the backlog began, which is since the first of the late events in a row was due, was spent with all of
+	// Options.InFlight unacknowledged. Else the tool did: it had room to send, and did not come to it.
+	LateByTool, LateByBroker int64
 
-	load      scans.Load
+	kinds     [256]int64 // made, by scans.Kind
+	outOfTime int64      // made, whose event time is before its neighbours'
+
 	start     event.Micros
 	kafka     []kgo.Opt
+	serde     *serde.Serde
 	generator *scans.Generator // never moved: it makes those that replay
 
-	mu         sync.Mutex // guards what the client's goroutine settles
-	acked      []uint64   // a bit for each movement
-	partitions []int64    // acknowledged, by partition
+	mu         sync.Mutex            // guards all below, which the client's goroutine settles
+	acked      []uint64              // a bit for each event
+	count      int64                 // of those bits
+	partitions [topics.Count][]int64 // acknowledged, by topic (the first stands for Topic) and partition
 	failed     int64
+	unsettled  int64 // the client was closed on them
 	first      error
+	outages    []Outage
 }
 
-func newLog(g *scans.Generator, o Options) *Log {
+func newLog(g *scans.Generator, o *Options) *Log {
 	return &Log{
-		Topic: o.Topic, load: g.Load(), start: event.MicrosOf(g.Load().Start), kafka: o.Kafka, generator: g.Again(),
-		acked: make([]uint64, (o.Count+63)/64),
+		Topic: o.Topic, Naming: o.Naming, Planned: o.Count, kafka: o.Kafka, serde: o.Serde, generator: g.Again(),
+		start: event.MicrosOf(g.Load().Start), acked: make([]uint64, (o.Count+63)/64),
 	}
 }
 
-func (l *Log) settled(seq int64, partition int32, err error) {
+// tally adds an event that is made to what is counted of all.
+func (l *Log) tally(scan *scans.Scan) {
+	l.Copies[scan.Copy]++
+	l.kinds[scan.Kind]++
+	if scan.Copy == scans.Original && scan.Movement.Header.EventTime < scan.At {
+		l.outOfTime++
+	}
+}
+
+// topicOf is where an event goes.
+func (l *Log) topicOf(g *scans.Generator, _ *scans.Scan) topics.ID {
+	if l.Topic != "" {
+		return 0
+	}
+	return g.Topic()
+}
+
+func (l *Log) name(id topics.ID) string {
+	if l.Topic != "" {
+		return l.Topic
+	}
+	return l.Naming.Topic(id)
+}
+
+// appendValue appends the framed value of the event that g has in hand.
+func (l *Log) appendValue(b []byte, _ *scans.Generator, scan *scans.Scan) []byte {
+	return l.serde.Append(b, &scan.Movement)
+}
+
+func (l *Log) settled(topic topics.ID, seq int64, partition int32, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
+		if errors.Is(err, kgo.ErrClientClosed) { // the run gave up on it: nobody knows
+			l.unsettled++
+			return
+		}
 		l.failed++
 		if l.first == nil {
-			l.first = err
+			l.first = fmt.Errorf("%s: %w", l.name(topic), err)
 		}
 		return
 	}
 	l.acked[seq/64] |= 1 << (seq % 64)
-	for int(partition) >= len(l.partitions) {
-		l.partitions = append(l.partitions, 0)
+	l.count++
+	for int(partition) >= len(l.partitions[topic]) {
+		l.partitions[topic] = append(l.partitions[topic], 0)
 	}
-	l.partitions[partition]++
+	l.partitions[topic][partition]++
+}
+
+// settledSoFar is how many events have an answer.
+func (l *Log) settledSoFar() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count + l.failed + l.unsettled
 }
 
 func (l *Log) failure() error {
@@ -67,104 +123,107 @@ func (l *Log) failure() error {
 	if l.first == nil {
 		return nil
 	}
-	return fmt.Errorf("%d of %d movements failed, the first with: %w", l.failed, l.Made, l.first)
+	return fmt.Errorf("%d of %d events failed, the first on topic %w", l.failed, l.Made, l.first)
 }
 
-// Acknowledged is how many movements the broker has acknowledged.
+// Acknowledged is how many events the brokers have acknowledged.
 func (l *Log) Acknowledged() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var n int64
-	for _, n64 := range l.partitions {
-		n += n64
-	}
-	return n
+	return l.count
 }
 
-// Unknown is how many were made and not acknowledged: each may be on the topic or not. Resolve finds out.
+// Unknown is how many were made and not acknowledged: each may be on its topic or not. Resolve finds out.
 func (l *Log) Unknown() int64 { return l.Made - l.Acknowledged() }
 
-// Partitions counts what was acknowledged, by partition: how skewed the load is.
+// Topics are the names of the topics that something was acknowledged on, the busiest first.
+func (l *Log) Topics() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := l.busiest()
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = l.name(id)
+	}
+	return names
+}
+
+// Partitions counts what was acknowledged on the busiest topic, by partition: how skewed the load is.
 func (l *Log) Partitions() []int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]int64(nil), l.partitions...)
+	ids := l.busiest()
+	if len(ids) == 0 {
+		return nil
+	}
+	return slices.Clone(l.partitions[ids[0]])
 }
 
-// Replay makes every movement again that the broker has, in the order in which they were sent, for the oracle. A movement
-// is valid during the call; an error of f ends the replay and is returned.
-func (l *Log) Replay(f func(*scans.Scan) error) error {
-	return l.each(true, f)
-}
-
-func (l *Log) each(acked bool, f func(*scans.Scan) error) error {
+// PartitionsOf counts what was acknowledged on a topic, as the broker names it, by partition; nil where nothing was.
+func (l *Log) PartitionsOf(topic string) []int64 {
 	l.mu.Lock()
-	has := append([]uint64(nil), l.acked...)
-	l.mu.Unlock()
-	g := l.generator.Again()
-	for seq := range l.Made {
-		scan := g.Next()
-		if has[seq/64]>>(seq%64)&1 == 1 == acked {
-			if err := f(scan); err != nil {
-				return err
-			}
+	defer l.mu.Unlock()
+	for _, id := range l.busiest() {
+		if l.name(id) == topic {
+			return slices.Clone(l.partitions[id])
 		}
 	}
 	return nil
 }
 
-// Resolve reads the topic to find out which of the unknown movements it has, and counts those as acknowledged. It must
-// run when nothing sends any more, on a topic that no other run of the same seed has written. Where all was acknowledged
-// it does nothing.
-func (l *Log) Resolve(ctx context.Context) error {
-	if l.Unknown() == 0 {
-		return nil
-	}
-	// By event id: a movement repeated as it was has that of its original.
-	type copies struct {
-		acked   int // on the topic for sure
-		unknown []int64
-	}
-	open := make(map[string]*copies)
-	err := l.each(false, func(scan *scans.Scan) error {
-		id := scan.Movement.Header.EventID
-		if open[id] == nil {
-			open[strings.Clone(id)] = &copies{}
+// busiest wants mu held.
+func (l *Log) busiest() []topics.ID {
+	var ids []topics.ID
+	var sums [topics.Count]int64
+	for id, counts := range l.partitions {
+		for _, n := range counts {
+			sums[id] += n
 		}
-		open[id].unknown = append(open[id].unknown, scan.Seq)
-		return nil
-	})
-	if err != nil {
-		return err
+		if sums[id] > 0 {
+			ids = append(ids, topics.ID(id))
+		}
 	}
-	err = l.each(true, func(scan *scans.Scan) error {
-		if c := open[scan.Movement.Header.EventID]; c != nil {
-			c.acked++
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return committed.Read(ctx, l.kafka, l.Topic, func(r *kgo.Record) error {
-		id, ok := "", false
-		if _, payload, err := wire.Split(r.Value); err == nil {
-			id, ok = event.PeekEventID(payload)
-		}
-		c := open[id]
-		switch {
-		case !ok || c == nil: // not ours
-		case c.acked > 0:
-			c.acked--
-		case len(c.unknown) > 0:
-			l.settled(c.unknown[0], r.Partition, nil)
-			c.unknown = c.unknown[1:]
-		}
-		return nil
-	})
+	slices.SortStableFunc(ids, func(a, b topics.ID) int { return int(min(1, max(-1, sums[b]-sums[a]))) })
+	return ids
 }
 
-// Rate is how many movements a second were sent.
+// Outages are the times in which brokers were away, in order.
+func (l *Log) Outages() []Outage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.outages)
+}
+
+// Sent counts as a report does. What it says of kinds, copies and poison is of all that was made.
+func (l *Log) Sent() report.Sent {
+	s := report.Sent{
+		Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Bytes: l.Bytes, Late: l.outOfTime,
+		Kinds: map[string]int64{}, Copies: map[string]int64{}, Poison: map[string]int64{},
+	}
+	for k, n := range l.kinds {
+		if n > 0 {
+			s.Kinds[scans.Kind(k).String()] = n
+		}
+	}
+	for c, n := range l.Copies {
+		if n > 0 {
+			s.Copies[scans.Copy(c).String()] = n
+		}
+	}
+	return s
+}
+
+// Bottleneck says in words that the load test itself, and not the brokers or what is behind them, set the limit: more than
+// one event in a hundred was late by the tool. Empty: it did not.
+func (l *Log) Bottleneck() string {
+	if l.LateByTool*100 <= l.Made {
+		return ""
+	}
+	return fmt.Sprintf("the load test did not keep its own pace: %d of %d events left more than %v late, up to %v, while it had room to send; lower the rate, or give it a core of its own",
+		l.LateByTool, l.Made, lateAfter, l.LateMost.Round(time.Millisecond))
+}
+
+// Rate is how many events a second were sent.
 func (l *Log) Rate() float64 {
 	took := l.Ended.Sub(l.Began).Seconds()
 	if took <= 0 {

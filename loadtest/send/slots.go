@@ -1,19 +1,23 @@
 package send
 
 import (
-	"context"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/topology/topics"
 )
 
 // A slot is a record in flight, with its bytes: they are the client's until the promise is called, and used again then,
 // so that a run allocates no more than its flight.
 type slot struct {
-	record  kgo.Record
-	buffer  []byte
-	seq     int64
-	promise func(*kgo.Record, error)
+	record   kgo.Record
+	buffer   []byte
+	seq      int64
+	intended time.Time
+	topic    topics.ID
+	promise  func(*kgo.Record, error)
 }
 
 // slots hands slots from the client's goroutine, which ends flights, to the run's, which starts them. The run keeps a
@@ -22,18 +26,27 @@ type slots struct {
 	total int
 	hand  []*slot // the run's own
 
-	mu     sync.Mutex // guards freed and sleeping
+	mu     sync.Mutex // guards freed and wakeAt
 	freed  []*slot
-	asleep bool
-	wake   chan struct{} // the run waits for it with mu released, having set asleep
+	wakeAt int // how many must be free to wake the run; 0: it does not wait
+	// wake tells the run, which has set wakeAt and looks again at the latest after lookEvery, that slots are free. It may
+	// tell so when there are none any more.
+	wake chan struct{}
 }
 
-func newSlots(n int, l *Log) *slots {
+// wakeFor is how many slots the run waits for, where it has so many: one alone is not worth a change of goroutines.
+const wakeFor = 256
+
+func newSlots(o *Options, l *Log) *slots {
+	n := o.InFlight
 	s := &slots{total: n, wake: make(chan struct{}, 1), hand: make([]*slot, 0, n), freed: make([]*slot, 0, n)}
 	for range n {
 		one := &slot{}
 		one.promise = func(r *kgo.Record, err error) {
-			l.settled(one.seq, r.Partition, err)
+			l.settled(one.topic, one.seq, r.Partition, err)
+			if o.Settled != nil {
+				o.Settled(one.seq, one.intended, time.Now(), err)
+			}
 			s.free(one)
 		}
 		s.hand = append(s.hand, one)
@@ -44,53 +57,52 @@ func newSlots(n int, l *Log) *slots {
 func (s *slots) free(one *slot) {
 	s.mu.Lock()
 	s.freed = append(s.freed, one)
-	wake := s.asleep
-	s.asleep = false
+	wake := s.wakeAt > 0 && len(s.freed) >= s.wakeAt
+	if wake {
+		s.wakeAt = 0
+	}
 	s.mu.Unlock()
 	if wake {
-		s.wake <- struct{}{}
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// take waits for a free slot.
-func (s *slots) take(ctx context.Context) (*slot, error) {
-	for len(s.hand) == 0 {
+// take returns a free slot; nil: there is none, and wake will tell.
+func (s *slots) take() *slot {
+	if len(s.hand) == 0 {
 		s.mu.Lock()
 		s.hand, s.freed = s.freed, s.hand
-		s.asleep = len(s.hand) == 0
-		asleep := s.asleep
-		s.mu.Unlock()
-		if !asleep {
-			break
+		if len(s.hand) == 0 {
+			s.wakeAt = max(1, min(wakeFor, s.total/4))
 		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			s.mu.Lock()
-			if !s.asleep {
-				<-s.wake // free has taken it on itself to wake us
-			}
-			s.asleep = false
-			s.mu.Unlock()
-			return nil, context.Cause(ctx)
+		s.mu.Unlock()
+		if len(s.hand) == 0 {
+			return nil
 		}
 	}
 	last := len(s.hand) - 1
 	one := s.hand[last]
 	s.hand = s.hand[:last]
-	return one, nil
+	return one
+}
+
+// inFlight is how many are with the client; wake tells when there are none.
+func (s *slots) inFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.total - len(s.hand) - len(s.freed)
+	if n > 0 {
+		s.wakeAt = s.total - len(s.hand)
+	}
+	return n
 }
 
 // settle waits until every slot is back: the client calls the promise of each record, at the latest when it is closed.
 func (s *slots) settle() {
-	for {
-		s.mu.Lock()
-		missing := s.total - len(s.hand) - len(s.freed)
-		s.asleep = missing > 0
-		s.mu.Unlock()
-		if missing == 0 {
-			return
-		}
+	for s.inFlight() > 0 {
 		<-s.wake
 	}
 }

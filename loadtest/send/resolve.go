@@ -1,0 +1,159 @@
+package send
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/avro/wire"
+	"crossdock/loadtest/committed"
+	"crossdock/loadtest/scans"
+	"crossdock/topology/topics"
+)
+
+// Replay makes every event again that the brokers have, in the order in which they were sent, for the oracle. An event is
+// valid during the call; an error of f ends the replay and is returned.
+func (l *Log) Replay(f func(*scans.Scan) error) error {
+	return l.each(true, func(_ *scans.Generator, s *scans.Scan) error { return f(s) })
+}
+
+// ReplayFrom is Replay for those who ask the generator about the event in hand: its record, its canonical key.
+func (l *Log) ReplayFrom(f func(*scans.Generator, *scans.Scan) error) error { return l.each(true, f) }
+
+func (l *Log) each(acked bool, f func(*scans.Generator, *scans.Scan) error) error {
+	l.mu.Lock()
+	has := slices.Clone(l.acked)
+	l.mu.Unlock()
+	g := l.generator.Again()
+	for seq := range l.Made {
+		scan := g.Next()
+		if has[seq/64]>>(seq%64)&1 == 1 == acked {
+			if err := f(g, scan); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fingerprint tells records apart by what is in them. The schema's id is left out: another registry gives another one.
+// Copies that are equal byte by byte are alike: which of them is on the topic makes no difference.
+func fingerprint(d *xxhash.Digest, key, value []byte) uint64 {
+	d.Reset()
+	_, _ = d.Write(key) // it never fails
+	_, _ = d.Write([]byte{0})
+	_, _ = d.Write(value[min(wire.Size, len(value)):])
+	return d.Sum64()
+}
+
+// Resolve reads the topics to find out which of the unknown events they have, and counts those as acknowledged. It must run
+// when nothing sends any more, on topics that no other run of the same name and seed has written. Where all was
+// acknowledged it does nothing.
+func (l *Log) Resolve(ctx context.Context) error {
+	if l.Unknown() == 0 {
+		return nil
+	}
+	type copies struct {
+		acked   int // on the topic for sure
+		unknown []int64
+	}
+	var open [topics.Count]map[uint64]*copies
+	d := xxhash.New()
+	var buffer []byte
+	mark := func(g *scans.Generator, s *scans.Scan) (topics.ID, uint64) {
+		buffer = g.AppendKey(buffer[:0])
+		key := len(buffer)
+		buffer = l.appendValue(buffer, g, s)
+		return l.topicOf(g, s), fingerprint(d, buffer[:key], buffer[key:])
+	}
+	err := l.each(false, func(g *scans.Generator, s *scans.Scan) error {
+		topic, print := mark(g, s)
+		if open[topic] == nil {
+			open[topic] = map[uint64]*copies{}
+		}
+		if open[topic][print] == nil {
+			open[topic][print] = &copies{}
+		}
+		open[topic][print].unknown = append(open[topic][print].unknown, s.Seq)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = l.each(true, func(g *scans.Generator, s *scans.Scan) error {
+		if open[l.topicOf(g, s)] == nil {
+			return nil
+		}
+		topic, print := mark(g, s)
+		if c := open[topic][print]; c != nil {
+			c.acked++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id := range topics.ID(topics.Count) {
+		if open[id] == nil {
+			continue
+		}
+		err := committed.Read(ctx, l.kafka, l.name(id), func(r *kgo.Record) error {
+			c := open[id][fingerprint(d, r.Key, r.Value)]
+			switch {
+			case c == nil: // not ours
+			case c.acked > 0:
+				c.acked--
+			case len(c.unknown) > 0:
+				l.settled(id, c.unknown[0], r.Partition, nil)
+				c.unknown = c.unknown[1:]
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// existTimeout bounds the look for the topics before a run begins.
+const existTimeout = 30 * time.Second
+
+// topicsAreThere refuses a run to topics that nobody has created, before it begins.
+func (l *Log) topicsAreThere(ctx context.Context, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, existTimeout, fmt.Errorf("no broker answers within %v", existTimeout))
+	defer cancel()
+	names := l.destinations()
+	found, err := kadm.NewClient(client).ListTopics(ctx, names...)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err)
+		}
+		return fmt.Errorf("ask the brokers for the topics: %w", err)
+	}
+	var problems []error
+	for _, name := range names {
+		switch t, ok := found[name]; {
+		case !ok, errors.Is(t.Err, kerr.UnknownTopicOrPartition):
+			problems = append(problems, fmt.Errorf("topic %s is not there: create it first (crossdock topology apply): %w", name, kerr.UnknownTopicOrPartition))
+		case t.Err != nil:
+			problems = append(problems, fmt.Errorf("topic %s: %w", name, t.Err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// destinations are the topics that the run may write to.
+func (l *Log) destinations() []string {
+	if l.Topic != "" {
+		return []string{l.Topic}
+	}
+	return []string{l.Naming.Topic(l.generator.Topic())}
+}
