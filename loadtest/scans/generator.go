@@ -5,27 +5,40 @@ import (
 	"math"
 
 	"crossdock/avro/event"
+	"crossdock/loadtest/pace"
+	"crossdock/topology/topics"
 )
 
-// A Scan is one movement of the run.
+// A Scan is one event of the run.
 type Scan struct {
-	// Movement is valid until the next call of Next: its strings lie in the generator's buffer.
+	// Movement is valid until the next call of Next: its strings lie in the generator's buffer. It is the zero movement
+	// where Kind is no kind of movement: Generator.Record has the event then.
 	Movement event.InventoryMovement
 	Seq      int64        // its place in the run, from 0
-	At       event.Micros // when it is to be sent: Start plus Seq/Rate
+	At       event.Micros // when it is to be sent: Start plus Seq/Rate, or what the Pace says
 	Copy     Copy
 	Kind     Kind
+	Topic    topics.ID // where it goes
+	Device   int32     // the scanner, from 0; -1 where none is named
+	Offline  bool      // a device kept it while it had no network, and sends it now
+	Poison   Poison    // how it is spoiled; what it must become then is not a balance
 }
 
-// A Generator makes the movements of one load, one after the other. One goroutine uses it.
+// Counts says whether the event moves stock, or would if it were no repetition: a movement without poison.
+func (s *Scan) Counts() bool { return s.Kind.Movement() && s.Poison == NotPoison }
+
+// A Generator makes the events of one load, one after the other. One goroutine uses it.
 type Generator struct {
-	load  Load
-	works [kinds]work
-	shape shape
+	load   Load
+	walk   pace.Walk // of Load.Pace, where there is one
+	retail *retailer // Retailer: it does all the work
+	works  [kinds]work
+	shape  shape
 
 	kind, item, site            picker
 	duplicate, again, lot, late share
 	start                       event.Micros
+	runHash                     uint64
 	seed                        random // of the decisions
 	next                        int64
 	recent                      []facts // a ring of the last DuplicateSpan originals
@@ -73,7 +86,7 @@ func NewEnriched(load Load) (*Generator, error) {
 	if err := load.Validate(); err != nil {
 		return nil, err
 	}
-	s := shape{skus: numbered("SKU%06d", load.SKUs), sites: numbered("DC%03d", load.Sites)}
+	s := shape{skus: numbered(skuPrefix(load.Run)+"%06d", load.SKUs), sites: numbered("DC%03d", load.Sites)}
 	systems := []string{"sap-ecc", "wms-north", "wms-south", "shopify", "3pl-gs1"}
 	busy := make([]bool, load.Sites)
 	for i := range load.Sites {
@@ -86,7 +99,7 @@ func NewEnriched(load Load) (*Generator, error) {
 // NewScans makes movements as scanners of the catalogue's sites send them, in the source's codes and units. The load's
 // SKUs, Sites, BusySites and LotShare do not count.
 func NewScans(load Load, c *Catalogue) (*Generator, error) {
-	load.SKUs, load.Sites, load.BusySites = len(c.items), len(c.sites), 0
+	load.SKUs, load.Sites, load.BusySites, load.Run = len(c.items), len(c.sites), 0, ""
 	if err := load.Validate(); err != nil {
 		return nil, err
 	}
@@ -119,20 +132,24 @@ func newGenerator(load Load, s shape, busy []bool) *Generator {
 	g := &Generator{
 		load: load, works: works(), shape: s,
 		kind:      newPicker(weights[:]),
-		item:      newPicker(zipfWeights(load.SKUs, load.ZipfExponent)),
+		item:      newPicker(itemWeights(&load)),
 		site:      newPicker(siteWeights(busy, load.BusyShare)),
 		duplicate: shareOf(load.Duplicates), again: shareOf(load.ReEnveloped),
 		lot: shareOf(load.LotShare), late: shareOf(load.OutOfOrder),
-		start: event.MicrosOf(load.Start),
+		start: event.MicrosOf(load.Start), runHash: runHash(load.Run),
 	}
+	g.scan.Topic, g.scan.Device = g.Topic(), -1
 	g.rewind()
 	return g
 }
 
 // Again returns a generator that stands at the start of the same run and shares what never changes.
 func (g *Generator) Again() *Generator {
+	if g.retail != nil {
+		return &Generator{load: g.load, retail: g.retail.again()}
+	}
 	again := *g
-	again.scan, again.buffer, again.ext = Scan{}, nil, nil
+	again.scan, again.buffer, again.ext = Scan{Topic: g.scan.Topic, Device: -1}, nil, nil
 	again.rewind()
 	return &again
 }
@@ -140,6 +157,9 @@ func (g *Generator) Again() *Generator {
 func (g *Generator) rewind() {
 	g.seed = random{g.load.Seed}
 	g.next, g.originals = 0, 0
+	if g.load.Pace != nil {
+		g.walk = g.load.Pace.Walk()
+	}
 	g.recent = make([]facts, 0, g.load.DuplicateSpan)
 	if g.shape.asScanned {
 		pairs := len(g.shape.items) * len(g.shape.sites)
@@ -150,14 +170,22 @@ func (g *Generator) rewind() {
 // Load is the generator's load.
 func (g *Generator) Load() Load { return g.load }
 
-// Scanned says whether the movements are in the source's codes and units (Scans), not canonical (Enriched).
-func (g *Generator) Scanned() bool { return g.shape.asScanned }
+// Scanned says whether the movements are in the source's codes and units (Scans, Retailer), not canonical (Enriched).
+func (g *Generator) Scanned() bool { return g.retail != nil || g.shape.asScanned }
 
-// Next makes the next movement. What it returns is the generator's: it is valid until the next call.
+// Next makes the next event. What it returns is the generator's: it is valid until the next call.
 func (g *Generator) Next() *Scan {
+	if g.retail != nil {
+		return g.retail.next()
+	}
 	seq := g.next
 	g.next++
-	g.scan.Seq, g.scan.At = seq, g.start+event.Micros(due(seq, g.load.Rate))
+	g.scan.Seq = seq
+	if g.load.Pace == nil {
+		g.scan.At = g.start + event.Micros(due(seq, g.load.Rate))
+	} else {
+		g.scan.At = g.start + event.Micros(g.walk.Next().Microseconds())
+	}
 	if g.originals > 0 && g.seed.hit(g.duplicate) {
 		f := g.earlier()
 		g.scan.Copy = Exact

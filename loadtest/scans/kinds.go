@@ -1,11 +1,15 @@
 package scans
 
-import "crossdock/avro/event"
+import (
+	"strconv"
 
-// A Kind is what a worker did, as the mix names it.
+	"crossdock/avro/event"
+)
+
+// A Kind is what a worker did, as the mix names it, or what else was told.
 type Kind uint8
 
-// The kinds, in the order of a parcel's life.
+// The kinds of movement, in the order of a parcel's life.
 const (
 	Receive Kind = iota
 	Putaway
@@ -16,6 +20,15 @@ const (
 	Count
 	Return
 	kinds = iota
+)
+
+// The kinds of event that are no movements: Retailer alone makes them.
+const (
+	Milestone Kind = kinds + iota // a carrier's word about a shipment
+	Order                         // an order that a site must ship
+	Item                          // a new version of an item's master data that changes nothing of its meaning
+	Snapshot                      // a row of a site's stock report
+	allKinds  = kinds + iota
 )
 
 // A work says how one kind looks as a movement.
@@ -49,8 +62,26 @@ func works() [kinds]work {
 	}
 }
 
+// Movement says whether the kind is a movement.
+func (k Kind) Movement() bool { return k < kinds }
+
 // String is the kind's name in a mix.
-func (k Kind) String() string { return works()[k].name }
+func (k Kind) String() string {
+	switch k {
+	case Milestone:
+		return "milestone"
+	case Order:
+		return "order"
+	case Item:
+		return "item"
+	case Snapshot:
+		return "snapshot"
+	}
+	if k < kinds {
+		return works()[k].name
+	}
+	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
 
 // A Copy says whether a movement was sent before.
 type Copy uint8

@@ -13,7 +13,7 @@ import (
 func (g *Generator) render(f *facts) {
 	g.buffer = g.buffer[:0]
 	w := &g.works[f.kind]
-	texts, envelope := random{f.texts}, random{f.envelope}
+	texts, envelope := random{f.texts ^ g.runHash}, random{f.envelope ^ g.runHash}
 	system := g.shape.systems[f.site]
 	millis := uint64(f.event / 1000)
 
@@ -32,7 +32,11 @@ func (g *Generator) render(f *facts) {
 	at := len(g.buffer)
 	g.digits(uint64(4_900_000_000+f.seq/3), 10)
 	g.buffer = append(g.buffer, '/')
-	g.digits(g.load.Seed%10_000, 4)
+	if g.load.Run != "" {
+		g.buffer = append(g.buffer, g.load.Run...)
+	} else {
+		g.digits(g.load.Seed%10_000, 4)
+	}
 	h.SourceDocID = g.since(at)
 	at = len(g.buffer)
 	g.digits(uint64(10*(1+f.seq%3)), 4)
@@ -95,21 +99,16 @@ func (g *Generator) render(f *facts) {
 	}
 }
 
-// AppendKey appends the record key of the movement in hand.
+// AppendKey appends the record key of the event in hand.
 func (g *Generator) AppendKey(b []byte) []byte {
+	if g.retail != nil {
+		return g.retail.appendKey(b)
+	}
 	m := &g.scan.Movement
 	if g.shape.asScanned {
 		return topics.Key(b, m.Header.SourceSystem, m.Header.Site, m.SKU)
 	}
 	return topics.Key(b, m.SKU, m.Header.Site)
-}
-
-// Topic is where such movements go.
-func (g *Generator) Topic() topics.ID {
-	if g.shape.asScanned {
-		return topics.Movements
-	}
-	return topics.InventoryInbox
 }
 
 // bin names a shelf: aisle, bay, level.

@@ -74,6 +74,24 @@ func zipfWeights(n int, exponent float64) []float64 {
 	return w
 }
 
+// itemWeights are those of the load's SKUs: Zipf's law, and the first one's own share where it is given.
+func itemWeights(l *Load) []float64 {
+	w := zipfWeights(l.SKUs, l.ZipfExponent)
+	if l.HotShare == 0 || l.SKUs == 1 {
+		return w
+	}
+	others := 0.0
+	for _, x := range w[1:] {
+		others += x
+	}
+	if l.HotShare == 1 {
+		clear(w[1:])
+		return w
+	}
+	w[0] = others * l.HotShare / (1 - l.HotShare)
+	return w
+}
+
 // siteWeights shares busyShare equally among the busy sites and the rest among the others. Where all are alike it is
 // all equal.
 func siteWeights(busy []bool, busyShare float64) []float64 {
