@@ -280,6 +280,28 @@ func (r *Recorder) Hops() []report.Hop {
 	return hops
 }
 
+// Unseen is a hop at which nothing was seen, in a run of so many slices.
+func Unseen(h Hop, slices int) report.Hop {
+	x := report.Hop{Name: h.String(), Doc: h.Doc(), Share: 1, Edges: append([]int64(nil), edges[:]...), Heat: make([][]int64, slices)}
+	for i := range x.Heat {
+		x.Heat[i] = make([]int64, rows)
+	}
+	return x
+}
+
+// InOrder sorts hops by their order on the way.
+func InOrder(hops []report.Hop) []report.Hop {
+	var sorted []report.Hop
+	for _, h := range All() {
+		for _, x := range hops {
+			if x.Name == h.String() {
+				sorted = append(sorted, x)
+			}
+		}
+	}
+	return sorted
+}
+
 func inShort(h *hdrhistogram.Histogram, most int64) report.Latency {
 	q := func(p float64) int64 { return min(most, h.ValueAtPercentile(p)) }
 	return report.Latency{Mean: int64(h.Mean() + 0.5), P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: most}
