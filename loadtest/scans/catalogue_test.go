@@ -189,9 +189,9 @@ func TestAPickerDrawsByWeight(t *testing.T) {
 		}
 		n := float64(len(weights))
 		got := make([]float64, len(weights))
-		for i := range p.keep {
-			got[i] += float64(p.keep[i]) / pickerOne / n
-			got[p.alias[i]] += (pickerOne - float64(p.keep[i])) / pickerOne / n
+		for i, c := range p.columns {
+			got[i] += float64(c.keep) / pickerOne / n
+			got[c.alias] += (pickerOne - float64(c.keep)) / pickerOne / n
 		}
 		for i, w := range weights {
 			if math.Abs(got[i]-w/sum) > 1e-6 {

@@ -5,9 +5,12 @@ import "math"
 // A picker draws an index with given weights: Walker's alias method as Vose builds it (IEEE TSE 17, 1991), two look-ups a
 // draw whatever the number of indices. It is built in whole numbers from rounded weights, so that the last bit of a
 // power, which differs between processors, changes nothing.
-type picker struct {
-	keep  []uint32 // of 2^32: below it the column's own index is drawn, from it on the alias
-	alias []uint32
+type picker struct{ columns []column }
+
+// A column's two halves lie together: a draw costs one line of the cache.
+type column struct {
+	keep  uint32 // of 2^32: below it the column's own index is drawn, from it on the alias
+	alias uint32
 }
 
 const pickerOne = 1 << 32
@@ -19,7 +22,7 @@ func newPicker(weights []float64) picker {
 	for _, w := range weights {
 		sum += w
 	}
-	p := picker{keep: make([]uint32, n), alias: make([]uint32, n)}
+	p := picker{columns: make([]column, n)}
 	scaled := make([]uint64, n) // a column's weight times n; they sum up to n * pickerOne
 	left, heaviest := uint64(pickerOne), 0
 	for i, w := range weights {
@@ -41,7 +44,7 @@ func newPicker(weights []float64) picker {
 	for len(small) > 0 && len(large) > 0 {
 		s, l := small[len(small)-1], large[len(large)-1]
 		small = small[:len(small)-1]
-		p.keep[s], p.alias[s] = uint32(scaled[s]), l
+		p.columns[s] = column{uint32(scaled[s]), l}
 		scaled[l] -= pickerOne - scaled[s]
 		if scaled[l] < pickerOne {
 			large = large[:len(large)-1]
@@ -50,7 +53,7 @@ func newPicker(weights []float64) picker {
 	}
 	for _, rest := range [][]uint32{small, large} {
 		for _, i := range rest {
-			p.keep[i], p.alias[i] = math.MaxUint32, i
+			p.columns[i] = column{math.MaxUint32, i}
 		}
 	}
 	return p
@@ -58,11 +61,12 @@ func newPicker(weights []float64) picker {
 
 func (p *picker) pick(r *random) int {
 	bits := r.next()
-	i := bits >> 32 * uint64(len(p.keep)) >> 32
-	if uint32(bits) < p.keep[i] {
+	i := bits >> 32 * uint64(len(p.columns)) >> 32
+	c := p.columns[i]
+	if uint32(bits) < c.keep {
 		return int(i)
 	}
-	return int(p.alias[i])
+	return int(c.alias)
 }
 
 // zipfWeights are those of ranks 1..n under Zipf's law.
