@@ -19,13 +19,12 @@ type setting struct {
 
 // What defaults come from, as docs/loadtest.md explains them.
 const (
-	design    = "design"
-	load      = "load model"
-	baskets   = "grocery baskets"
-	werc      = "WERC"
-	shopify   = "Shopify"
-	promise   = "README"
-	freshness = "sink: seconds fresh as a rule"
+	design  = "design"
+	load    = "load model"
+	baskets = "grocery baskets"
+	werc    = "WERC"
+	shopify = "Shopify"
+	promise = "promise"
 )
 
 // settings is the table of all keys, in the order in which a profile is printed.
@@ -93,11 +92,8 @@ func (p *Profile) settings() []setting {
 	for h := range p.Objectives.Hops {
 		b, name := &p.Objectives.Hops[h], latency.Hop(h).String()
 		source := design
-		switch latency.Hop(h) {
-		case latency.Balance:
+		if hop := latency.Hop(h); hop == latency.Balance || hop == latency.Row {
 			source = promise
-		case latency.Row:
-			source = freshness
 		}
 		for _, q := range []struct {
 			name, doc string
