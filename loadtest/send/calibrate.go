@@ -19,7 +19,6 @@ func Calibrate(ctx context.Context, g *scans.Generator, s *serde.Serde, d time.D
 	if d <= 0 {
 		d = 200 * time.Millisecond
 	}
-	l := newLog(g, &Options{Serde: s})
 	g = g.Again()
 	var buffer []byte
 	warm := d / 4 // caches, and the room of buffers
@@ -36,8 +35,8 @@ func Calibrate(ctx context.Context, g *scans.Generator, s *serde.Serde, d time.D
 				return float64(n-from) / took.Seconds(), nil
 			}
 		}
-		scan := g.Next()
+		g.Next()
 		buffer = g.AppendKey(buffer[:0])
-		buffer = l.appendValue(buffer, g, scan)
+		buffer = g.AppendValue(buffer, s)
 	}
 }

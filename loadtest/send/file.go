@@ -41,6 +41,8 @@ const (
 type head struct {
 	Log        *Log              `json:"log"`
 	Kinds      map[uint8]int64   `json:"kinds"`
+	Poison     map[uint8]int64   `json:"poison"`
+	Offline    int64             `json:"offline"`
 	OutOfTime  int64             `json:"out_of_time"`
 	Partitions map[uint8][]int64 `json:"partitions"`
 	Outages    []Outage          `json:"outages"`
@@ -70,15 +72,10 @@ func (e *FileError) Unwrap() error { return e.Err }
 func (l *Log) Save(w io.Writer) error {
 	l.mu.Lock()
 	h := head{
-		Log: l, Kinds: map[uint8]int64{}, OutOfTime: l.outOfTime, Partitions: map[uint8][]int64{}, Outages: l.outages,
-		Count: l.count,
+		Log: l, Kinds: counted(l.kinds), Poison: counted(l.poison), Offline: l.offline, OutOfTime: l.outOfTime,
+		Partitions: map[uint8][]int64{}, Outages: l.outages, Count: l.count,
 	}
 	words := slices.Clone(l.acked[:(l.Made+63)/64])
-	for k, n := range l.kinds {
-		if n > 0 {
-			h.Kinds[uint8(k)] = n
-		}
-	}
 	for id, counts := range l.partitions {
 		if len(counts) > 0 {
 			h.Partitions[uint8(id)] = counts
@@ -102,6 +99,17 @@ func (l *Log) Save(w io.Writer) error {
 		return fmt.Errorf("save the log: %w", err)
 	}
 	return nil
+}
+
+// counted leaves out what did not occur.
+func counted(counts [256]int64) map[uint8]int64 {
+	some := map[uint8]int64{}
+	for i, n := range counts {
+		if n > 0 {
+			some[uint8(i)] = n
+		}
+	}
+	return some
 }
 
 // ReadLog reads what Save wrote. The generator must be of the load that was sent; kafka says how the brokers are reached,
@@ -133,13 +141,16 @@ func ReadLog(r io.Reader, g *scans.Generator, kafka []kgo.Opt) (*Log, error) {
 	for k, n := range h.Kinds {
 		l.kinds[k] = n
 	}
+	for p, n := range h.Poison {
+		l.poison[p] = n
+	}
 	for id, counts := range h.Partitions {
 		if int(id) >= topics.Count {
 			return nil, &FileError{Problem: fmt.Sprintf("it names topic %d, and there are %d", id, topics.Count)}
 		}
 		l.partitions[id] = counts
 	}
-	l.outOfTime, l.outages = h.OutOfTime, h.Outages
+	l.offline, l.outOfTime, l.outages = h.Offline, h.OutOfTime, h.Outages
 	l.kafka, l.serde, l.generator, l.start = kafka, serde.Local(), g.Again(), event.MicrosOf(g.Load().Start)
 	return l, nil
 }
@@ -201,14 +212,13 @@ func (l *Log) ones() (n int64) {
 // imprint tells generators apart by the events that they make.
 func imprint(g *scans.Generator) uint64 {
 	const events = 256
-	l := newLog(g, &Options{Serde: serde.Local()})
-	g, d := g.Again(), xxhash.New()
+	g, s, d := g.Again(), serde.Local(), xxhash.New()
 	var b []byte
 	for range events {
-		scan := g.Next()
+		g.Next()
 		b = g.AppendKey(b[:0])
 		b = append(b, 0)
-		b = l.appendValue(b, g, scan)
+		b = g.AppendValue(b, s)
 		_, _ = d.Write(b) // it never fails
 	}
 	return d.Sum64()

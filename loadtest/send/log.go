@@ -35,7 +35,9 @@ type Log struct {
 	LateByTool, LateByBroker int64
 
 	kinds     [256]int64 // made, by scans.Kind
-	outOfTime int64      // made, whose event time is before its neighbours'
+	poison    [256]int64 // made, by scans.Poison
+	offline   int64      // made, that a device kept while it had no network
+	outOfTime int64      // made, original movements that happened before they were due, offline ones left out
 
 	start     event.Micros
 	kafka     []kgo.Opt
@@ -46,7 +48,7 @@ type Log struct {
 	acked      []uint64              // a bit for each event
 	count      int64                 // of those bits
 	partitions [topics.Count][]int64 // acknowledged, by topic (the first stands for Topic) and partition
-	failed     int64
+	refused    int64
 	unsettled  int64 // the client was closed on them
 	first      error
 	outages    []Outage
@@ -63,17 +65,21 @@ func newLog(g *scans.Generator, o *Options) *Log {
 func (l *Log) tally(scan *scans.Scan) {
 	l.Copies[scan.Copy]++
 	l.kinds[scan.Kind]++
-	if scan.Copy == scans.Original && scan.Movement.Header.EventTime < scan.At {
+	l.poison[scan.Poison]++
+	switch {
+	case scan.Offline:
+		l.offline++
+	case scan.Kind.Movement() && scan.Copy == scans.Original && scan.Movement.Header.EventTime < scan.At:
 		l.outOfTime++
 	}
 }
 
 // topicOf is where an event goes.
-func (l *Log) topicOf(g *scans.Generator, _ *scans.Scan) topics.ID {
+func (l *Log) topicOf(scan *scans.Scan) topics.ID {
 	if l.Topic != "" {
 		return 0
 	}
-	return g.Topic()
+	return scan.Topic
 }
 
 func (l *Log) name(id topics.ID) string {
@@ -81,11 +87,6 @@ func (l *Log) name(id topics.ID) string {
 		return l.Topic
 	}
 	return l.Naming.Topic(id)
-}
-
-// appendValue appends the framed value of the event that g has in hand.
-func (l *Log) appendValue(b []byte, _ *scans.Generator, scan *scans.Scan) []byte {
-	return l.serde.Append(b, &scan.Movement)
 }
 
 func (l *Log) settled(topic topics.ID, seq int64, partition int32, err error) {
@@ -96,7 +97,7 @@ func (l *Log) settled(topic topics.ID, seq int64, partition int32, err error) {
 			l.unsettled++
 			return
 		}
-		l.failed++
+		l.refused++
 		if l.first == nil {
 			l.first = fmt.Errorf("%s: %w", l.name(topic), err)
 		}
@@ -114,7 +115,14 @@ func (l *Log) settled(topic topics.ID, seq int64, partition int32, err error) {
 func (l *Log) settledSoFar() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.count + l.failed + l.unsettled
+	return l.count + l.refused + l.unsettled
+}
+
+// failed says that the brokers have refused an event for good.
+func (l *Log) failed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first != nil
 }
 
 func (l *Log) failure() error {
@@ -123,7 +131,7 @@ func (l *Log) failure() error {
 	if l.first == nil {
 		return nil
 	}
-	return fmt.Errorf("%d of %d events failed, the first on topic %w", l.failed, l.Made, l.first)
+	return fmt.Errorf("%d of %d events failed, the first on topic %w", l.refused, l.Made, l.first)
 }
 
 // Acknowledged is how many events the brokers have acknowledged.
@@ -197,12 +205,17 @@ func (l *Log) Outages() []Outage {
 // Sent counts as a report does. What it says of kinds, copies and poison is of all that was made.
 func (l *Log) Sent() report.Sent {
 	s := report.Sent{
-		Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Bytes: l.Bytes, Late: l.outOfTime,
+		Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Bytes: l.Bytes, Offline: l.offline, Late: l.outOfTime,
 		Kinds: map[string]int64{}, Copies: map[string]int64{}, Poison: map[string]int64{},
 	}
 	for k, n := range l.kinds {
 		if n > 0 {
 			s.Kinds[scans.Kind(k).String()] = n
+		}
+	}
+	for p, n := range l.poison {
+		if p := scans.Poison(p); n > 0 && p != scans.NotPoison {
+			s.Poison[p.String()] = n
 		}
 	}
 	for c, n := range l.Copies {

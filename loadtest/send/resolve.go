@@ -28,16 +28,27 @@ func (l *Log) Replay(f func(*scans.Scan) error) error {
 func (l *Log) ReplayFrom(f func(*scans.Generator, *scans.Scan) error) error { return l.each(true, f) }
 
 func (l *Log) each(acked bool, f func(*scans.Generator, *scans.Scan) error) error {
+	return l.Walk(func(g *scans.Generator, s *scans.Scan, has bool) error {
+		if has != acked {
+			return nil
+		}
+		return f(g, s)
+	})
+}
+
+// Generator is one of its own that stands at the run's start.
+func (l *Log) Generator() *scans.Generator { return l.generator.Again() }
+
+// Walk is ReplayFrom for every event that was made; acked says whether the brokers have it.
+func (l *Log) Walk(f func(g *scans.Generator, s *scans.Scan, acked bool) error) error {
 	l.mu.Lock()
 	has := slices.Clone(l.acked)
 	l.mu.Unlock()
 	g := l.generator.Again()
 	for seq := range l.Made {
 		scan := g.Next()
-		if has[seq/64]>>(seq%64)&1 == 1 == acked {
-			if err := f(g, scan); err != nil {
-				return err
-			}
+		if err := f(g, scan, has[seq/64]>>(seq%64)&1 == 1); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -67,32 +78,32 @@ func (l *Log) Resolve(ctx context.Context) error {
 	var open [topics.Count]map[uint64]*copies
 	d := xxhash.New()
 	var buffer []byte
-	mark := func(g *scans.Generator, s *scans.Scan) (topics.ID, uint64) {
+	markOf := func(g *scans.Generator, s *scans.Scan) (topics.ID, uint64) {
 		buffer = g.AppendKey(buffer[:0])
 		key := len(buffer)
-		buffer = l.appendValue(buffer, g, s)
-		return l.topicOf(g, s), fingerprint(d, buffer[:key], buffer[key:])
+		buffer = g.AppendValue(buffer, l.serde)
+		return l.topicOf(s), fingerprint(d, buffer[:key], buffer[key:])
 	}
 	err := l.each(false, func(g *scans.Generator, s *scans.Scan) error {
-		topic, print := mark(g, s)
+		topic, mark := markOf(g, s)
 		if open[topic] == nil {
 			open[topic] = map[uint64]*copies{}
 		}
-		if open[topic][print] == nil {
-			open[topic][print] = &copies{}
+		if open[topic][mark] == nil {
+			open[topic][mark] = &copies{}
 		}
-		open[topic][print].unknown = append(open[topic][print].unknown, s.Seq)
+		open[topic][mark].unknown = append(open[topic][mark].unknown, s.Seq)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	err = l.each(true, func(g *scans.Generator, s *scans.Scan) error {
-		if open[l.topicOf(g, s)] == nil {
+		if open[l.topicOf(s)] == nil {
 			return nil
 		}
-		topic, print := mark(g, s)
-		if c := open[topic][print]; c != nil {
+		topic, mark := markOf(g, s)
+		if c := open[topic][mark]; c != nil {
 			c.acked++
 		}
 		return nil
@@ -155,5 +166,24 @@ func (l *Log) destinations() []string {
 	if l.Topic != "" {
 		return []string{l.Topic}
 	}
-	return []string{l.Naming.Topic(l.generator.Topic())}
+	load, ids := l.generator.Load(), []topics.ID{l.generator.Topic()}
+	retailer := false
+	for range l.generator.Sites() {
+		retailer = true // the older shapes have movements alone
+		break
+	}
+	for id, goes := range map[topics.ID]bool{
+		topics.ShipmentsInbox: load.Mix.Milestone > 0, topics.OrdersInbox: load.Mix.Order > 0, topics.Items: load.Mix.Item > 0,
+		topics.InventoryInbox: load.Snapshots.Every > 0,
+	} {
+		if retailer && goes {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = l.Naming.Topic(id)
+	}
+	return names
 }

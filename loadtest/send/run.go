@@ -54,7 +54,7 @@ func (r *run) all(ctx context.Context) error {
 	r.now = time.Now()
 	r.log.Began, r.looked, r.reported, r.watch.good = r.now, r.now, r.now, r.now
 	for r.log.Made < r.options.Count {
-		if r.log.failure() != nil {
+		if r.log.failed() {
 			return nil // Run reports it
 		}
 		if ctx.Err() != nil {
@@ -116,11 +116,11 @@ func (r *run) slot(ctx context.Context) (*slot, error) {
 			return nil, context.Cause(ctx)
 		}
 		r.look()
-		if r.log.failure() != nil {
-			return nil, nil
-		}
-		if s := r.slots.take(); s != nil {
+		s := r.slots.take()
+		if s != nil {
 			r.waited += r.now.Sub(from)
+		}
+		if s != nil || r.log.failed() {
 			return s, nil
 		}
 	}
@@ -136,10 +136,10 @@ func (r *run) one(s *slot, intended time.Time) {
 	l := r.log
 	l.Made++
 	l.tally(scan)
-	s.seq, s.intended, s.topic = scan.Seq, intended, l.topicOf(r.generator, scan)
+	s.seq, s.intended, s.topic = scan.Seq, intended, l.topicOf(scan)
 	s.buffer = r.generator.AppendKey(s.buffer[:0])
 	key := len(s.buffer)
-	s.buffer = l.appendValue(s.buffer, r.generator, scan)
+	s.buffer = r.generator.AppendValue(s.buffer, l.serde)
 	s.record = kgo.Record{Topic: r.names[s.topic], Key: s.buffer[:key:key], Value: s.buffer[key:], Timestamp: intended}
 	l.Bytes += int64(len(s.buffer))
 	r.client.Produce(r.lasting, &s.record, s.promise)

@@ -125,6 +125,9 @@ func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
 
 // complete sets what was left open.
 func (o *Options) complete(g *scans.Generator) error {
+	if plan := g.Load().Pace; o.Count == 0 && plan != nil {
+		o.Count = plan.Count()
+	}
 	if o.Count <= 0 {
 		return fmt.Errorf("send to %s: %d events: give a number above 0", o.where(), o.Count)
 	}
