@@ -306,7 +306,13 @@ func readingLabel(source string) string {
 	case "state":
 		return "the queried state"
 	case "clickhouse":
-		return "ClickHouse"
+		return "ClickHouse's balances"
+	case "clickhouse ledger":
+		return "ClickHouse's ledger"
+	case "exceptions":
+		return "the exceptions topic"
+	case "parked":
+		return "the parking topic"
 	}
 	return source
 }
