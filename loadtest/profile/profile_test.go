@@ -121,7 +121,7 @@ func TestShippedProfilesDifferFromBaseInWhatTheirNameSays(t *testing.T) {
 func TestWhatIsPrintedReadsAsTheSameProfile(t *testing.T) {
 	for _, name := range Names() {
 		p := mustLoad(t, name)
-		again, err := Load(written(t, "x.yaml", p.YAML()))
+		again, err := Parse("run.json", p.YAML())
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, p.YAML())
 		}
@@ -497,5 +497,78 @@ func TestEveryHopCanHaveAnObjective(t *testing.T) {
 		if !keys["objectives."+latency.Hop(h).String()+".p99"] {
 			t.Errorf("%s has none", latency.Hop(h))
 		}
+	}
+}
+
+// A key that changes nothing of what is sent would be a lie.
+func TestEveryKeyOfTheLoadChangesWhatIsSent(t *testing.T) {
+	begin := func() *Profile {
+		p := Default()
+		for key, value := range map[string]string{"pace.spikes.every": "2m", "duplicates.late.share": "1 %"} {
+			if err := p.Set(key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return p
+	}
+	// What is good beside the defaults, where the value for its unit is not.
+	other := map[string]string{
+		"pace.rate": "7k", "pace.for": "20m", "pace.ramp": "1s", "pace.steps": "[{rate: 2, for: 1}]", "pace.spikes.every": "3m",
+		"disorder.min": "2s", "disorder.max": "2m", "offline.min": "6m", "offline.max": "5h", "offline.flush_min": "60",
+		"offline.flush_max": "300", "retail.dcs": "21", "pace.spikes.for": "1s", "snapshots.every": "20m", "duplicates.late.age": "3h",
+	}
+	sent := func(p *Profile) (scans.Load, int64, []float64) {
+		l, err := p.Load(1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rates []float64
+		for at := time.Duration(0); at < 20*time.Minute; at += 500 * time.Millisecond {
+			rates = append(rates, l.Pace.Rate(at))
+		}
+		count := l.Pace.Count()
+		l.Pace = nil
+		return l, count, rates
+	}
+	was, count, rates := sent(begin())
+	for _, s := range Default().settings() {
+		if s.source == "" || strings.HasPrefix(s.key, "objectives.") {
+			continue
+		}
+		p := begin()
+		if strings.HasPrefix(s.key, "scanners.") {
+			// How fast people are counts where the rate is theirs.
+			p.Pace.Rate = 0
+			was, count, rates := sent(p)
+			if err := p.Set(s.key, "50"); err != nil {
+				t.Fatal(err)
+			}
+			if l, n, r := sent(p); cmp.Equal(was, l) && n == count && cmp.Equal(rates, r) {
+				t.Errorf("%s changes nothing", s.key)
+			}
+			continue
+		}
+		value, ok := other[s.key]
+		if !ok {
+			value = map[string]string{"share": "7 %", "weight": "9", "count": "300", "rows": "300", "events": "300", "factor": "2", "exponent": "1.2"}[s.value.unit()]
+		}
+		if err := p.Set(s.key, value); err != nil {
+			t.Fatal(err)
+		}
+		if l, n, r := sent(p); cmp.Equal(was, l) && n == count && cmp.Equal(rates, r) {
+			t.Errorf("%s=%s changes nothing", s.key, value)
+		}
+	}
+}
+
+func TestACopyIsChangedByItself(t *testing.T) {
+	p := mustLoad(t, "peak-day")
+	c := p.Clone()
+	c.Pace.Steps[0].Rate = 9
+	if err := c.Set("retail.skus", "5"); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(mustLoad(t, "peak-day"), p, cmp.AllowUnexported(Profile{}, origin{})); d != "" {
+		t.Error(d)
 	}
 }
