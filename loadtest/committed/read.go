@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sort"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,12 +20,52 @@ import (
 // The end is the high watermark, and control records are read too: what a transaction that is still open has written
 // counts once it commits, and a topic may end with nothing but markers.
 func Read(ctx context.Context, opts []kgo.Opt, topic string, f func(*kgo.Record) error) error {
-	start, left, err := bounds(ctx, opts, topic)
+	return ReadFrom(ctx, opts, topic, nil, f)
+}
+
+// A GoneError says that records were removed before they were read.
+type GoneError struct {
+	Topic     string
+	Partition int32
+	From      int64 // wanted
+	Start     int64 // where the partition starts now
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("read %s: partition %d starts at offset %d, and %d was to be read: the topic's retention has removed what lies between", e.Topic, e.Partition, e.Start, e.From)
+}
+
+// ReadFrom is Read from an offset of each partition on; one that is not in from is read from its start. Where
+// a topic starts later than that by now, the error is a *GoneError.
+func ReadFrom(ctx context.Context, opts []kgo.Opt, topic string, from map[int32]int64, f func(*kgo.Record) error) error {
+	starts, left, err := bounds(ctx, opts, topic)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", topic, err)
 	}
-	if len(left) == 0 {
+	begin := make(map[int32]int64, len(left))
+	for p, end := range left {
+		begin[p] = starts[p]
+		if wanted, ok := from[p]; ok {
+			if wanted < starts[p] {
+				return &GoneError{Topic: topic, Partition: p, From: wanted, Start: starts[p]}
+			}
+			if begin[p] = wanted; wanted >= end {
+				delete(left, p)
+			}
+		}
+	}
+	return readRange(ctx, opts, topic, begin, left, f)
+}
+
+// readRange reads the partitions of end, each from begin to before end.
+func readRange(ctx context.Context, opts []kgo.Opt, topic string, begin, end map[int32]int64, f func(*kgo.Record) error) error {
+	if len(end) == 0 {
 		return nil
+	}
+	left := maps.Clone(end)
+	start := make(map[int32]kgo.Offset, len(left))
+	for p := range left {
+		start[p] = kgo.NewOffset().At(begin[p])
 	}
 	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), opts...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: start}),
@@ -65,7 +106,7 @@ func Read(ctx context.Context, opts []kgo.Opt, topic string, f func(*kgo.Record)
 }
 
 // bounds are the offsets at which each partition that holds something starts and ends.
-func bounds(ctx context.Context, opts []kgo.Opt, topic string) (start map[int32]kgo.Offset, end map[int32]int64, err error) {
+func bounds(ctx context.Context, opts []kgo.Opt, topic string) (start, end map[int32]int64, err error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, nil, err
@@ -83,10 +124,10 @@ func bounds(ctx context.Context, opts []kgo.Opt, topic string) (start map[int32]
 	if err := errors.Join(starts.Error(), ends.Error()); err != nil {
 		return nil, nil, err
 	}
-	start, end = make(map[int32]kgo.Offset), make(map[int32]int64)
+	start, end = make(map[int32]int64), make(map[int32]int64)
 	ends.Each(func(o kadm.ListedOffset) {
 		if first, ok := starts.Lookup(topic, o.Partition); ok && first.Offset < o.Offset {
-			start[o.Partition] = kgo.NewOffset().At(first.Offset)
+			start[o.Partition] = first.Offset
 			end[o.Partition] = o.Offset
 		}
 	})

@@ -13,8 +13,8 @@ type entry struct {
 	asOf     int64
 	postings uint64 // sum of postingOf
 	hash     uint64
-	keyAt    uint64
-	keyLen   int
+	keyAt    uint64 // chunk of the arena times arenaChunk, and where in it
+	keyLen   uint32
 }
 
 func (e *entry) state() State { return State{e.version, event.Micros(e.asOf), e.buckets} }
@@ -42,6 +42,9 @@ func (t *keyTable) key(e *entry) []byte {
 	chunk, at := e.keyAt/arenaChunk, e.keyAt%arenaChunk
 	return t.arena[chunk][at : at+uint64(e.keyLen)]
 }
+
+// append appends the key of entry i.
+func (t *keyTable) append(b []byte, i int) []byte { return append(b, t.key(t.at(i))...) }
 
 func (t *keyTable) find(hash uint64, key []byte) (int, bool) {
 	if len(t.index) == 0 {
@@ -74,7 +77,7 @@ func (t *keyTable) open(hash uint64, key []byte, limit int) (int, error) {
 	}
 	t.used++
 	e := t.at(i)
-	e.hash, e.keyLen = hash, len(key)
+	e.hash, e.keyLen = hash, uint32(len(key))
 	if n := len(t.arena); n == 0 || len(t.arena[n-1])+len(key) > arenaChunk {
 		t.arena = append(t.arena, make([]byte, 0, arenaChunk))
 	}

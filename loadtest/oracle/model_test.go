@@ -1,14 +1,18 @@
 package oracle
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"crossdock/avro/event"
+	"crossdock/avro/serde"
 	"crossdock/topology/topics"
 )
 
@@ -127,8 +131,13 @@ func TestTheOracleAgreesWithAPlainRecountInAnyOrder(t *testing.T) {
 
 // honest is what a pipeline without a fault says of what was sent: balances after every posting, and the ledger.
 type honest struct {
-	balances []*event.InventoryBalance
-	postings []*event.LedgerPosting
+	balances   []*event.InventoryBalance
+	postings   []*event.LedgerPosting
+	rows       []*Row // of the table; nil: the newest balances
+	said       []*Row // by the state; nil: the newest balances
+	letters    []*event.DeadLetter
+	exceptions []*event.LogisticsException
+	parked     []*event.ParkedEvent
 }
 
 func run(sent []*event.InventoryMovement) honest {
@@ -138,8 +147,11 @@ func run(sent []*event.InventoryMovement) honest {
 	for _, m := range sent {
 		id := m.SKU + "|" + m.Header.Site + "|" + m.Header.DedupeKey
 		from, to, qty := bucketOf(m.From), bucketOf(m.To), m.QtyDelta
-		outside := from == event.BucketExternal && to == event.BucketExternal
-		if happened[id] || qty == 0 || outside {
+		if from == event.BucketExternal && to == event.BucketExternal {
+			h.letters = append(h.letters, letterOf(m, "BAD_MOVEMENT"))
+			continue
+		}
+		if happened[id] || qty == 0 {
 			continue
 		}
 		happened[id] = true
@@ -169,6 +181,14 @@ func run(sent []*event.InventoryMovement) honest {
 	return h
 }
 
+// letterOf is the dead letter of a movement.
+func letterOf(m *event.InventoryMovement, cause string) *event.DeadLetter {
+	return &event.DeadLetter{
+		ID: "movements/0/1/0", Stage: "enrich", Cause: cause, Topic: "movements", Offset: 1,
+		Key: event.Some(topics.Key(nil, m.SKU, m.Header.Site)), Value: event.Some(serde.Local().Append(nil, m)),
+	}
+}
+
 func balanceOf(sku, site string, s State) *event.InventoryBalance {
 	q := s.Buckets
 	b := &event.InventoryBalance{
@@ -186,33 +206,90 @@ func balanceOf(sku, site string, s State) *event.InventoryBalance {
 	return b
 }
 
-// judge reads what a pipeline said, in all three places.
-func judge(o *Oracle, h honest) Verdict {
-	balances, ledger, table := o.Balances("balances", 0), o.Ledger("ledger", 0), o.Balances("table", 0)
-	rows := map[string]Row{}
-	var keys []string
-	for _, b := range h.balances {
-		key := topics.Key(nil, b.SKU, b.Site)
-		balances.Record(key, b)
-		if _, ok := rows[string(key)]; !ok {
-			keys = append(keys, string(key))
+// rowOf is a balance as a table or an answer has it.
+func rowOf(b *event.InventoryBalance) *Row {
+	return &Row{
+		SKU: b.SKU, Site: b.Site, Version: b.Version, AsOf: b.AsOf, Buckets: bucketsOf(b),
+		OnHand: b.OnHand, SafetyStock: b.SafetyStock, ATS: b.ATS, Negative: b.Negative,
+	}
+}
+
+// newest are the rows of a table that keeps the last balance of each key.
+func newest(balances []*event.InventoryBalance) []*Row {
+	at := map[string]int{}
+	var rows []*Row
+	for _, b := range balances {
+		key := string(topics.Key(nil, b.SKU, b.Site))
+		if i, ok := at[key]; ok {
+			rows[i] = rowOf(b)
+			continue
 		}
-		rows[string(key)] = Row{b.SKU, b.Site, b.Version, bucketsOf(b)}
+		at[key] = len(rows)
+		rows = append(rows, rowOf(b))
+	}
+	return rows
+}
+
+// each yields a list's elements without an error.
+func each[T any](list []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, one := range list {
+			if !yield(one, nil) {
+				return
+			}
+		}
+	}
+}
+
+// answers are what a state that holds rows says when it is asked for each key that must be.
+func answers(o *Oracle, c *BalanceCheck, rows []*Row) {
+	for i := range o.Keys() {
+		sku, site := o.Key(i)
+		at := slices.IndexFunc(rows, func(r *Row) bool { return r.SKU == sku && r.Site == site })
+		if at < 0 {
+			c.Answer(i, nil)
+			continue
+		}
+		c.Answer(i, rows[at])
+	}
+}
+
+// judge reads what a pipeline said, in all places.
+func judge(o *Oracle, h honest) Verdict {
+	balances, ledger := o.Balances("balances", 0), o.Ledger("ledger", 0)
+	for _, b := range h.balances {
+		balances.Record(topics.Key(nil, b.SKU, b.Site), b)
 	}
 	for _, p := range h.postings {
 		ledger.Record(topics.Key(nil, p.SKU, p.Site), p)
 	}
-	err := table.Rows(func(yield func(Row, error) bool) {
-		for _, k := range keys {
-			if !yield(rows[k], nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
+	rows := h.rows
+	if rows == nil {
+		rows = newest(h.balances)
+	}
+	table, state, postings := o.Balances("table", 0), o.Balances("state", 0), o.Ledger("table ledger", 0)
+	tabled := slices.Clone(h.postings)
+	slices.Reverse(tabled) // a table has no order
+	if err := errors.Join(table.Rows(each(rows)), postings.Rows(each(tabled))); err != nil {
 		panic(err)
 	}
-	return o.Judge(balances.Finding(), ledger.Finding(), table.Finding())
+	said := h.said
+	if said == nil {
+		said = newest(h.balances)
+	}
+	answers(o, state, said)
+	letters, exceptions, parked := o.Elsewhere(DeadLetters, 0), o.Elsewhere(Exceptions, 0), o.Elsewhere(Parked, 0)
+	for _, d := range h.letters {
+		letters.DeadLetter(d)
+	}
+	for _, x := range h.exceptions {
+		exceptions.Exception(x)
+	}
+	for _, p := range h.parked {
+		parked.Parked(p)
+	}
+	return o.Judge(balances.Finding(), ledger.Finding(), table.Finding(), state.Finding(), postings.Finding(),
+		letters.Finding(), exceptions.Finding(), parked.Finding())
 }
 
 func TestAPipelineWithoutAFaultIsVerified(t *testing.T) {

@@ -138,25 +138,10 @@ func TestEveryWrongRuleIsSeen(t *testing.T) {
 	}
 }
 
-func TestATableThatHoldsAKeyTwiceIsSeen(t *testing.T) {
-	o := told(t, shop())
-	want, _ := o.Expected("TEA", "DC1")
-	other, _ := o.Expected("CUP", "DC1")
-	c := o.Balances("clickhouse", 0)
-	err := c.Rows(func(yield func(Row, error) bool) {
-		row := Row{"TEA", "DC1", want.Version, want.Buckets}
-		_ = yield(row, nil) && yield(Row{"CUP", "DC1", other.Version, other.Buckets}, nil) && yield(row, nil)
-	})
-	v := o.Judge(c.Finding())
-	if err != nil || v.OK() || v.Events(Duplicated) != 1 {
-		t.Errorf("%v: %s", err, v.String())
-	}
-}
-
 func TestARowThatCannotBeReadIsAnError(t *testing.T) {
 	away := errors.New("connection lost")
 	o := told(t, shop())
-	err := o.Balances("clickhouse", 0).Rows(func(yield func(Row, error) bool) { yield(Row{}, away) })
+	err := o.Balances("clickhouse", 0).Rows(func(yield func(*Row, error) bool) { yield(nil, away) })
 	if !errors.Is(err, away) || !strings.Contains(err.Error(), "clickhouse") {
 		t.Error(err)
 	}

@@ -1,23 +1,29 @@
 // Package oracle recounts stock from what was sent, and compares it with what the pipeline says: the balances topic, the
-// ledger and the rows of an analytical store. It is the second opinion on every claim that nothing was lost or counted
-// twice, so it shares no code with the processors, and knows the rules from their description alone:
+// ledger, the state that answers queries and the rows of an analytical store. It is the second opinion on every claim that
+// nothing was lost or counted twice, so it shares no code with the processors, and knows the rules from their description
+// alone:
 //
 //   - A movement counts once per SKU and site, by its dedupe key, whatever its envelope.
 //   - Its quantity leaves the bucket `from` and arrives in the bucket `to`; a negative one, and a REVERSAL, moves the
 //     other way; a missing place is the world outside. Order does not matter.
-//   - What moves nothing, or from outside to outside, is not counted.
+//   - What moves nothing is not counted. What moves from outside to outside is broken.
 //   - The version of a balance is the number of movements counted, its as-of time the latest event time among them.
 //   - Before enrichment an item, a site and a unit are what the master data says, and a place that the source leaves out
 //     is the usual one of the movement's type. What master data does not know, what converts with a remainder, what lacks
-//     its lot and what another system owns never reaches a balance.
+//     its lot and what another system owns never reaches a balance: it comes out elsewhere, once for each sending, as a dead
+//     letter, an exception or a parked event (Place), under the cause that its fault has.
+//   - What is no movement (milestones, orders, master data, snapshots) moves no stock yet.
 //
-// The package knows no broker and no database: whoever reads them hands it records. Memory is bounded by Options.MaxKeys:
-// 160 bytes a key and 24 bytes a movement. One goroutine uses an Oracle; its checks may run one after the other.
+// The package knows no broker and no database: whoever reads them hands it records. Memory is bounded by Options: 180 bytes
+// a key, 24 bytes a movement, 50 bytes one that comes out elsewhere. One goroutine tells an Oracle what was sent; once all
+// is told, any number of checks may run at the same time, each in a goroutine of its own.
 package oracle
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -52,21 +58,30 @@ func (b *Buckets) add(k event.Bucket, q event.Quantity) {
 
 // Options of an Oracle. The zero value is the default.
 type Options struct {
+	// Runs are the names of the runs whose keys are meant: a system may hold other stock beside them. A key is a run's if
+	// its SKU begins with the run's name, and no letter or digit goes on with it: SKU run1-00042 is of run1, and run10-00042 is
+	// not. Every check passes over other keys and counts them (Finding.Foreign); a key of a run that was never sent is a
+	// problem. None: every key is meant.
+	Runs []string
 	// MaxKeys bounds the pairs of SKU and site; default 16 million.
 	MaxKeys int
-	// Catalogue is the master data that Received looks up; nil: it refuses everything.
+	// MaxTroubles bounds the events that must come out elsewhere than in a balance; default 4 million.
+	MaxTroubles int
+	// Catalogue is the master data that Received looks up; nil: it refuses everything, until Use.
 	Catalogue *Catalogue
 }
 
-// A Fate says what a sent movement must have done.
+// A Fate says what a sent event must have done.
 type Fate uint8
 
 // The fates.
 const (
-	Counted  Fate = iota // it moved stock
-	Repeated             // its happening was counted before
-	Idle                 // it moves nothing
-	Refused              // it must not reach a balance: see Oracle.Refusals
+	Counted    Fate = iota // it moved stock
+	Repeated               // its happening was counted before
+	Idle                   // it moves nothing
+	Refused                // it must not reach a balance: see Oracle.Refusals
+	Aside                  // it is no movement
+	Unreadable             // its bytes are no event
 )
 
 // String names the fate.
@@ -77,10 +92,23 @@ func (f Fate) String() string {
 	return fmt.Sprintf("Fate(%d)", uint8(f))
 }
 
-var fateNames = [...]string{"counted", "repeated", "idle", "refused"}
+var fateNames = [...]string{"counted", "repeated", "idle", "refused", "aside", "unreadable"}
 
 // ErrTooManyKeys says that the run has more keys than Options.MaxKeys.
 var ErrTooManyKeys = errors.New("oracle: more pairs of SKU and site than its memory is meant for: raise MaxKeys")
+
+// ErrTooManyTroubles says that more events must come out elsewhere than Options.MaxTroubles.
+var ErrTooManyTroubles = errors.New("oracle: more dead letters, exceptions and parked events than its memory is meant for: raise MaxTroubles")
+
+// A NotOfRunError says that a movement was told whose SKU is no run's: no check would ever look at it.
+type NotOfRunError struct {
+	SKU  string
+	Runs []string
+}
+
+func (e *NotOfRunError) Error() string {
+	return fmt.Sprintf("oracle: SKU %s begins with no run's name (%s): tell the oracle under which names the events were sent", e.SKU, strings.Join(e.Runs, ", "))
+}
 
 // An Oracle holds what every balance must be.
 type Oracle struct {
@@ -89,6 +117,7 @@ type Oracle struct {
 	happened hashSet
 	fates    [len(fateNames)]int64
 	refusals map[string]int64
+	troubles map[uint64]trouble
 	key      []byte
 }
 
@@ -97,31 +126,91 @@ func New(o Options) *Oracle {
 	if o.MaxKeys <= 0 {
 		o.MaxKeys = 16_000_000
 	}
-	return &Oracle{options: o, refusals: make(map[string]int64)}
+	if o.MaxTroubles <= 0 {
+		o.MaxTroubles = 4_000_000
+	}
+	return &Oracle{options: o, refusals: make(map[string]int64), troubles: make(map[uint64]trouble)}
+}
+
+// Use is the master data that the next movements are meant by: each of several runs has its own.
+func (o *Oracle) Use(c *Catalogue) { o.options.Catalogue = c }
+
+// Runs are the names of the runs whose keys are meant; none: all are.
+func (o *Oracle) Runs() []string { return o.options.Runs }
+
+// ofRun says whether a SKU is meant.
+func (o *Oracle) ofRun(sku string) bool {
+	for _, run := range o.options.Runs {
+		if rest, ok := strings.CutPrefix(sku, run); ok && (rest == "" || !letterOrDigit(rest[0])) {
+			return true
+		}
+	}
+	return len(o.options.Runs) == 0
+}
+
+func letterOrDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// keyOfRun is ofRun for a record's key, as it stands. Names of runs have nothing that a key escapes.
+func (o *Oracle) keyOfRun(key []byte) bool {
+	sku, _, _ := bytes.Cut(key, []byte{'|'})
+	for _, run := range o.options.Runs {
+		if rest, ok := bytes.CutPrefix(sku, []byte(run)); ok && (len(rest) == 0 || !letterOrDigit(rest[0])) {
+			return true
+		}
+	}
+	return len(o.options.Runs) == 0
 }
 
 // Expect tells the oracle of a movement that was sent as the inventory stage's inbox carries it: canonical, qty_delta in
-// the base unit. m is not kept. The error is ErrTooManyKeys.
+// the base unit. m is not kept. The error is ErrTooManyKeys, ErrTooManyTroubles or a *NotOfRunError.
 func (o *Oracle) Expect(m *event.InventoryMovement) (Fate, error) {
 	return o.expect(m, resolved{m.SKU, m.Header.Site, bucketOf(m.From), bucketOf(m.To), m.QtyDelta})
 }
 
 // Received tells the oracle of a movement that was sent before enrichment: item, site and unit as the source names them.
-// m is not kept. The error is ErrTooManyKeys.
+// m is not kept. The error is as that of Expect.
 func (o *Oracle) Received(m *event.InventoryMovement) (Fate, error) {
 	if o.options.Catalogue == nil {
-		return o.refuse("no master data"), nil
+		return o.refuse(m, errNoMasterData)
 	}
 	meant, err := o.options.Catalogue.resolve(m)
 	if err != nil {
-		return o.refuse(err.Error()), nil
+		return o.refuse(m, err)
 	}
 	return o.expect(m, meant)
 }
 
-func (o *Oracle) refuse(reason string) Fate {
-	o.refusals[reason]++
-	return o.count(Refused)
+// Meant is the key that a movement, sent before enrichment, moves stock of; ok is false where it must not.
+func (o *Oracle) Meant(m *event.InventoryMovement) (sku, site string, ok bool) {
+	if o.options.Catalogue == nil {
+		return "", "", false
+	}
+	meant, err := o.options.Catalogue.resolve(m)
+	return meant.sku, meant.site, err == nil
+}
+
+// Aside tells the oracle of an event that is no movement.
+func (o *Oracle) Aside() Fate { return o.count(Aside) }
+
+// Unreadable tells the oracle of bytes that were sent and are no event: they must come out as a dead letter of the cause.
+// The error is ErrTooManyTroubles.
+func (o *Oracle) Unreadable(cause string, key, value []byte) (Fate, error) {
+	if err := o.trouble(IDOfBytes(key, value), Trouble{DeadLetters, cause}); err != nil {
+		return 0, err
+	}
+	return o.count(Unreadable), nil
+}
+
+func (o *Oracle) refuse(m *event.InventoryMovement, why error) (Fate, error) {
+	o.refusals[why.Error()]++
+	if r, ok := why.(*refusal); ok {
+		if err := o.trouble(IDOfEvent(m.Header.EventID), r.trouble); err != nil {
+			return 0, err
+		}
+	}
+	return o.count(Refused), nil
 }
 
 func (o *Oracle) count(f Fate) Fate {
@@ -139,11 +228,17 @@ func (o *Oracle) expect(m *event.InventoryMovement, r resolved) (Fate, error) {
 	}
 	switch {
 	case m.Header.DedupeKey == "":
-		return o.refuse("no dedupe key"), nil
+		return o.refuse(m, errNoDedupeKey)
+	case qty == 0 && m.QtySrc != 0:
+		return o.refuse(m, errNotConverted)
+	case from == event.BucketExternal && to == event.BucketExternal:
+		return o.refuse(m, errOutside)
+	case qty > event.MaxQuantity:
+		return o.refuse(m, errBeyond)
 	case qty == 0:
 		return o.count(Idle), nil
-	case from == event.BucketExternal && to == event.BucketExternal:
-		return o.refuse("from outside to outside"), nil
+	case !o.ofRun(r.sku):
+		return 0, &NotOfRunError{SKU: r.sku, Runs: o.options.Runs}
 	}
 	o.key = topics.Key(o.key[:0], r.sku, r.site)
 	keyHash := xxhash.Sum64(o.key)
@@ -190,7 +285,7 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// Sent is how many movements the oracle was told of.
+// Sent is how many events the oracle was told of.
 func (o *Oracle) Sent() int64 {
 	var n int64
 	for _, f := range o.fates {
@@ -199,7 +294,7 @@ func (o *Oracle) Sent() int64 {
 	return n
 }
 
-// Fates counts the movements by what they must have done.
+// Fates counts the events by what they must have done.
 func (o *Oracle) Fates(f Fate) int64 { return o.fates[f] }
 
 // Keys is how many pairs of SKU and site must have a balance.
@@ -217,14 +312,14 @@ func (o *Oracle) Refusals() map[string]int64 {
 // A State is what a balance must be, or was said to be.
 type State struct {
 	Version int64
-	AsOf    event.Micros // 0 where it was not said
+	AsOf    event.Micros
 	Buckets Buckets
 }
 
 // Expected is what the balance of a SKU at a site must be; ok is false where nothing moved.
 func (o *Oracle) Expected(sku, site string) (s State, ok bool) {
-	o.key = topics.Key(o.key[:0], sku, site)
-	i, ok := o.keys.find(xxhash.Sum64(o.key), o.key)
+	key := topics.Key(nil, sku, site)
+	i, ok := o.keys.find(xxhash.Sum64(key), key)
 	if !ok {
 		return State{}, false
 	}
@@ -240,4 +335,11 @@ func (o *Oracle) Each(f func(sku, site string, s State) bool) {
 			return
 		}
 	}
+}
+
+// Key is the SKU and site of the balance at a place of that order, from 0 to Keys() less one. It may be called by several
+// goroutines once all is told.
+func (o *Oracle) Key(i int) (sku, site string) {
+	parts := topics.SplitKey(o.keys.key(o.keys.at(i)))
+	return parts[0], parts[1]
 }

@@ -33,9 +33,10 @@ func (p Problem) String() string {
 
 // A Difference is one thing that is not as it was sent.
 type Difference struct {
-	Source  string // which reading: "balances", "ledger", "clickhouse"
+	Source  string // which reading: "balances", "ledger", "state", "clickhouse", "dead letters"
 	Problem Problem
-	Key     string // sku|site
+	Key     string // sku|site; of what came out elsewhere: where it lies, or its event
+	ID      uint64 // of an event that comes out elsewhere: IDOfEvent or IDOfBytes; else 0
 	Events  int64  // how many movements are lost or duplicated; 0 where that cannot be told
 	Detail  string // what was expected and what was found
 }
@@ -52,7 +53,9 @@ func (d Difference) String() string {
 // A Finding is what one reading of the pipeline's output came to.
 type Finding struct {
 	Source      string
+	Apart       bool            // it is about events that must not reach a balance
 	Read        int64           // records or rows
+	Foreign     int64           // of those, what is no run's
 	Keys        int64           // of those that were expected, how many were found
 	Events      [problems]int64 // movements concerned, one for a problem where that cannot be told
 	Differences []Difference    // the first of them
@@ -74,17 +77,15 @@ func (f *Finding) OK() bool { return f.Events == [problems]int64{} }
 
 // A Verdict is what all readings together come to.
 type Verdict struct {
-	Sent, Counted, Repeated, Idle, Refused int64
-	Keys                                   int
-	Findings                               []Finding
+	Sent     int64
+	Fates    [len(fateNames)]int64 // by Fate
+	Keys     int
+	Findings []Finding
 }
 
 // Judge puts findings of one oracle together.
 func (o *Oracle) Judge(findings ...Finding) Verdict {
-	return Verdict{
-		Sent: o.Sent(), Counted: o.fates[Counted], Repeated: o.fates[Repeated], Idle: o.fates[Idle], Refused: o.fates[Refused],
-		Keys: o.Keys(), Findings: findings,
-	}
+	return Verdict{Sent: o.Sent(), Fates: o.fates, Keys: o.Keys(), Findings: findings}
 }
 
 // OK says whether something was sent, something was read, and every reading is as it was sent.
@@ -97,36 +98,46 @@ func (v *Verdict) OK() bool {
 	return v.Sent > 0 && len(v.Findings) > 0
 }
 
-// Events is how many movements have the problem: one that two readings see is one.
+// Events is how many events have the problem: one that two readings of stock see is one, and those that come out elsewhere
+// add up.
 func (v *Verdict) Events(p Problem) int64 {
-	var most int64
+	var stock, apart int64
 	for i := range v.Findings {
-		most = max(most, v.Findings[i].Events[p])
+		f := &v.Findings[i]
+		if f.Apart {
+			apart += f.Events[p]
+		} else {
+			stock = max(stock, f.Events[p])
+		}
 	}
-	return most
+	return stock + apart
 }
 
-// String is the verdict in one line, or, where it failed, that line and the differences below it:
+// Line is the verdict in one line:
 //
 //	verified: 120000 events, 0 lost, 0 duplicated
 //	verified: FAILED: 120000 events, 1 lost, 0 duplicated, 0 wrong, 0 unexpected, 0 disordered, 0 inconsistent
-func (v *Verdict) String() string {
-	if v.OK() {
+func (v *Verdict) Line() string {
+	switch {
+	case v.OK():
 		return fmt.Sprintf("verified: %d events, 0 lost, 0 duplicated", v.Sent)
+	case v.Sent == 0:
+		return "verified: FAILED: no event was sent"
+	case len(v.Findings) == 0:
+		return "verified: FAILED: nothing was read to compare with"
 	}
 	var b strings.Builder
-	b.WriteString("verified: FAILED: ")
-	switch {
-	case v.Sent == 0:
-		b.WriteString("no event was sent")
-	case len(v.Findings) == 0:
-		b.WriteString("nothing was read to compare with")
-	default:
-		fmt.Fprintf(&b, "%d events", v.Sent)
-		for p := range Problem(problems) {
-			fmt.Fprintf(&b, ", %d %v", v.Events(p), p)
-		}
+	fmt.Fprintf(&b, "verified: FAILED: %d events", v.Sent)
+	for p := range Problem(problems) {
+		fmt.Fprintf(&b, ", %d %v", v.Events(p), p)
 	}
+	return b.String()
+}
+
+// String is Line and, where it failed, the differences below it.
+func (v *Verdict) String() string {
+	var b strings.Builder
+	b.WriteString(v.Line())
 	for _, f := range v.Findings {
 		for _, d := range f.Differences {
 			b.WriteString("\n  " + d.String())
@@ -137,6 +148,14 @@ func (v *Verdict) String() string {
 	}
 	return b.String()
 }
+
+// Problems are all of them, in their order.
+func Problems() []Problem {
+	return []Problem{Lost, Duplicated, Wrong, Unexpected, Disordered, Inconsistent}
+}
+
+// Fates are all of them, in their order.
+func Fates() []Fate { return []Fate{Counted, Repeated, Idle, Refused, Aside, Unreadable} }
 
 // describe shows the buckets in which two states differ, wanted first.
 func describe(want, got *Buckets) string {

@@ -56,7 +56,7 @@ type evidence struct {
 	kafka    []kgo.Opt
 	serde    *serde.Serde
 	balances string // topic
-	tables   *tables
+	tables   *reader
 }
 
 // ErrNotVerified says that what came out is not what was sent.
@@ -191,12 +191,12 @@ func (s *services) feedMasterData(ctx context.Context, t *teller, items []event.
 }
 
 // settle waits until so many postings stand in Kafka's balances, and in ClickHouse's.
-func (s *services) settle(ctx context.Context, t *teller, f *follower, ch *tables, postings int64) error {
+func (s *services) settle(ctx context.Context, t *teller, f *follower, ch *reader, postings int64) error {
 	err := s.drain(ctx, t.meter("balances in Kafka", postings), postings, func(context.Context) (int64, error) { return f.postings.Load(), nil })
 	if err != nil {
 		return err
 	}
-	return s.drain(ctx, t.meter("balances in ClickHouse", postings), postings, ch.postings)
+	return s.drain(ctx, t.meter("balances in ClickHouse", postings), postings, func(ctx context.Context) (int64, error) { return ch.Postings(ctx) })
 }
 
 func (s *services) scan(ctx context.Context, o *Options, t *teller, items []event.ItemMaster, sites []event.SiteMaster, encode *serde.Serde, count int64) (*send.Log, error) {
@@ -223,7 +223,7 @@ func (s *services) scan(ctx context.Context, o *Options, t *teller, items []even
 }
 
 // gather reads what the summary shows.
-func (s *services) gather(ctx context.Context, r *report, ch *tables, decode *serde.Serde) (err error) {
+func (s *services) gather(ctx context.Context, r *report, ch *reader, decode *serde.Serde) (err error) {
 	if r.after, err = ch.stock(ctx, site); err != nil {
 		return err
 	}

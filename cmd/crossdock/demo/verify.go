@@ -67,7 +67,7 @@ func (e *evidence) verify(ctx context.Context) (oracle.Verdict, error) {
 		return oracle.Verdict{}, err
 	}
 	tableCheck := o.Balances("clickhouse", 0)
-	if err := tableCheck.Rows(e.tables.balances(ctx)); err != nil {
+	if err := tableCheck.Rows(e.tables.Balances(ctx)); err != nil {
 		return oracle.Verdict{}, err
 	}
 	return o.Judge(kafkaCheck.Finding(), tableCheck.Finding()), nil

@@ -1,0 +1,198 @@
+package oracle
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"crossdock/avro/event"
+	"crossdock/avro/wire"
+)
+
+// A Place is where an event comes out that must not reach a balance.
+type Place uint8
+
+// The places.
+const (
+	DeadLetters Place = iota // topic dead-letters: bytes or events that are broken
+	Exceptions               // topic exceptions: events that a person must look at
+	Parked                   // topic parking-inbox: events that wait for master data
+)
+
+// String names the place.
+func (p Place) String() string {
+	switch p {
+	case DeadLetters:
+		return "dead letters"
+	case Exceptions:
+		return "exceptions"
+	case Parked:
+		return "parked"
+	}
+	return fmt.Sprintf("Place(%d)", uint8(p))
+}
+
+// A Trouble is where an event comes out, and under what cause: a dead letter's cause, an exception's class, the kind of
+// reference that a parked event waits for.
+type Trouble struct {
+	Place Place
+	Cause string
+}
+
+// String is "dead letters BAD_FRAMING".
+func (t Trouble) String() string { return t.Place.String() + " " + t.Cause }
+
+// trouble is what is expected of one identity; an exact repetition shares it.
+type trouble struct {
+	what Trouble
+	sent int32
+}
+
+func (o *Oracle) trouble(id uint64, what Trouble) error {
+	t, known := o.troubles[id]
+	if !known && len(o.troubles) >= o.options.MaxTroubles {
+		return ErrTooManyTroubles
+	}
+	t.what = what
+	t.sent++
+	o.troubles[id] = t
+	return nil
+}
+
+// Troubles counts what must come out elsewhere than in a balance.
+func (o *Oracle) Troubles() map[Trouble]int64 {
+	all := make(map[Trouble]int64)
+	for _, t := range o.troubles {
+		all[t.what] += int64(t.sent)
+	}
+	return all
+}
+
+// Refusal is where a movement, sent before enrichment, must come out; ok is false where it reaches a balance. It tells the
+// oracle nothing.
+func (o *Oracle) Refusal(m *event.InventoryMovement) (t Trouble, ok bool) {
+	if o.options.Catalogue == nil {
+		return Trouble{}, false
+	}
+	_, err := o.options.Catalogue.resolve(m)
+	r, ok := err.(*refusal)
+	if !ok {
+		return Trouble{}, false
+	}
+	return r.trouble, true
+}
+
+// IDOfBytes is the Difference.ID of a record that is no event: a dead letter repeats its key and value.
+func IDOfBytes(key, value []byte) uint64 {
+	return mix(xxhash.Sum64(key)+0x51ed) ^ mix(xxhash.Sum64(value)^0x2545f4914f6cdd1d)
+}
+
+// IDOfEvent is the Difference.ID of an event.
+func IDOfEvent(eventID string) uint64 { return mix(xxhash.Sum64String(eventID) + 0x632b) }
+
+// A TroubleCheck compares one place with the events that must come out there: each sending once, under its cause.
+type TroubleCheck struct {
+	oracle  *Oracle
+	place   Place
+	finding Finding
+	limit   int
+	seen    map[uint64]int32
+}
+
+// Elsewhere starts a check of a place. limit is how many differences it lists; 0 is DefaultDifferences.
+func (o *Oracle) Elsewhere(p Place, limit int) *TroubleCheck {
+	if limit <= 0 {
+		limit = DefaultDifferences
+	}
+	return &TroubleCheck{oracle: o, place: p, finding: Finding{Source: p.String(), Apart: true}, limit: limit, seen: make(map[uint64]int32)}
+}
+
+// DeadLetter takes the next record of topic dead-letters. d is not kept.
+func (c *TroubleCheck) DeadLetter(d *event.DeadLetter) {
+	key, value := d.Key.Or(nil), d.Value.Or(nil)
+	id := IDOfBytes(key, value)
+	t, expected := c.oracle.troubles[id]
+	eventID := ""
+	if !expected || t.what.Place != c.place {
+		if _, payload, err := wire.Split(value); err == nil {
+			if text, ok := event.PeekEventID(payload); ok {
+				id, eventID = IDOfEvent(text), text
+			}
+		}
+	}
+	name := fmt.Sprintf("%s of %s, partition %d, offset %d", string(key), d.Topic, d.Partition, d.Offset)
+	c.found(id, Trouble{c.place, d.Cause}, name, d.Detail, func(run string) bool {
+		return bytes.Contains(key, []byte(run)) || strings.Contains(eventID, run) || bytes.Contains(value, []byte(run))
+	})
+}
+
+// Exception takes the next record of topic exceptions. x is not kept.
+func (c *TroubleCheck) Exception(x *event.LogisticsException) {
+	eventID := x.Header.CausationID.Or("")
+	c.found(IDOfEvent(eventID), Trouble{c.place, x.Class}, "event "+eventID, x.Detail, func(run string) bool {
+		return strings.Contains(eventID, run) || strings.Contains(x.ExceptionID, run) || strings.Contains(x.Reference, run) ||
+			strings.Contains(x.SKU.Or(""), run)
+	})
+}
+
+// Parked takes the next record of topic parking-inbox. p is not kept. An event that waits for a second reference is the
+// same event.
+func (c *TroubleCheck) Parked(p *event.ParkedEvent) {
+	if p.Hops > 0 {
+		return
+	}
+	c.found(IDOfEvent(p.EventID), Trouble{c.place, p.Missing.String()}, "event "+p.EventID, "it waits for "+p.Missing.String()+" "+p.Code, func(run string) bool {
+		return strings.Contains(p.EventID, run) || strings.Contains(p.Code, run) || strings.Contains(p.SKU.Or(""), run)
+	})
+}
+
+// found takes one that came out.
+func (c *TroubleCheck) found(id uint64, what Trouble, name, detail string, carries func(run string) bool) {
+	c.finding.Read++
+	t, expected := c.oracle.troubles[id]
+	if !expected || t.what.Place != what.Place {
+		if c.foreign(carries) {
+			c.finding.Foreign++
+			return
+		}
+		c.finding.add(c.limit, Difference{Problem: Unexpected, Key: name, ID: id, Detail: what.String() + ": " + detail})
+		return
+	}
+	c.seen[id]++
+	switch {
+	case c.seen[id] > t.sent:
+		c.finding.add(c.limit, Difference{Problem: Duplicated, Key: name, ID: id, Events: 1,
+			Detail: fmt.Sprintf("%v: it came out %d times and was sent %d times", what, c.seen[id], t.sent)})
+	case t.what.Cause != what.Cause:
+		c.finding.add(c.limit, Difference{Problem: Wrong, Key: name, ID: id, Detail: fmt.Sprintf("%v, %v was expected: %s", what, t.what, detail)})
+	}
+}
+
+// foreign says that something is of no run. Without names everything is meant.
+func (c *TroubleCheck) foreign(carries func(run string) bool) bool {
+	for _, run := range c.oracle.options.Runs {
+		if carries(run) {
+			return false
+		}
+	}
+	return len(c.oracle.options.Runs) > 0
+}
+
+// Finding ends the check.
+func (c *TroubleCheck) Finding() Finding {
+	for id, t := range c.oracle.troubles {
+		if t.what.Place != c.place {
+			continue
+		}
+		if c.seen[id] > 0 {
+			c.finding.Keys++
+		}
+		if missing := t.sent - c.seen[id]; missing > 0 {
+			c.finding.add(c.limit, Difference{Problem: Lost, ID: id, Events: int64(missing), Key: fmt.Sprintf("%016x", id),
+				Detail: fmt.Sprintf("%v was expected: it came out %d times and was sent %d times", t.what, c.seen[id], t.sent)})
+		}
+	}
+	return c.finding
+}
