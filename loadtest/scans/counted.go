@@ -108,9 +108,10 @@ func (r *reports) open(seq int64, at event.Micros) {
 		}
 	}
 	r.turn++
-	if r.schedule(); r.due < at-event.Micros(r.load.Every.Microseconds()) {
-		// A whole round waits: the site's next report would be due already.
-		r.turn += int64(r.sites)
+	r.schedule()
+	if rounds := int64(at-r.due) / r.load.Every.Microseconds(); rounds > 0 {
+		// Whole rounds wait: they are left out, for each site has a younger report that waits as well.
+		r.turn += rounds * int64(r.sites)
 		r.schedule()
 	}
 }

@@ -191,14 +191,15 @@ func (l *Load) validateOffline(check func(bool, string, ...any)) {
 	if o.Share == 0 {
 		return
 	}
+	check(l.Devices > 0, "offline share %g of no devices: give devices, or offline share 0", o.Share)
 	check(o.Min > 0 && o.Max >= o.Min && o.Max <= maxAway, "offline for %v to %v: give a span above 0, up to %v, that does not end before it starts", o.Min, o.Max, maxAway)
 	check(o.FlushMin > 0 && o.FlushMax >= o.FlushMin && o.FlushMax <= 1_000_000, "offline devices flush %d to %d a second: give a span from 1 to 1,000,000 that does not end before it starts", o.FlushMin, o.FlushMax)
 }
 
 func (l *Load) validateSnapshots(check func(bool, string, ...any)) {
 	s := &l.Snapshots
-	check(s.Every >= 0, "snapshots every %v: give 0, for none, or more", s.Every)
-	if s.Every == 0 {
+	check(s.Every == 0 || s.Every >= time.Millisecond, "snapshots every %v: give 0, for none, or at least 1ms", s.Every)
+	if s.Every <= 0 {
 		return
 	}
 	check(s.Rows > 0, "snapshot rows %d: give 1 or more, or snapshots every 0 for none", s.Rows)

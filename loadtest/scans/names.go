@@ -255,7 +255,8 @@ func (n *names) fillItem(m *event.ItemMaster, t *text, i int, version int64) {
 		uoms = append(uoms, u)
 	}
 	m.Aliases, m.UOMs = aliases, uoms
-	m.Descriptions = append(descriptions, event.LocalText{Language: "en", Text: t.number("Load test item ", uint64(i), 1)})
+	descriptions = append(descriptions, event.LocalText{Language: "en", Text: t.number("Load test item ", uint64(i), 1)})
+	m.Descriptions = descriptions
 }
 
 func (n *names) textOf(t *text, appendTo func([]byte) []byte) string {

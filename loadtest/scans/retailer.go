@@ -12,15 +12,15 @@ import (
 // that never change; the rest is where it stands.
 type retailer struct {
 	*retail
-	seq       int64
-	clock     clock
-	seed      random // of the decisions
-	repeats   repeats
-	hottest   hottest
-	flushes   flushes
-	reports   reports
-	orders    int32 // released so far
-	shipments int64 // milestones so far
+	seq        int64
+	clock      clock
+	seed       random // of the decisions
+	repeats    repeats
+	hottest    hottest
+	flushes    flushes
+	reports    reports
+	orders     int32 // released so far
+	milestones int64 // told so far
 
 	scan Scan
 	hand hand
@@ -41,9 +41,9 @@ type retail struct {
 	ids      ids
 	prefixes [systems][kinds]string // system:document type:
 
-	duplicate, hot, poison uint64 // thresholds of one draw
+	duplicate, hot, poison     uint64 // thresholds of one draw
 	enveloped, late, differing share
-	lateSpread             int // milliseconds
+	lateSpread                 int // milliseconds
 }
 
 func newRetailer(load Load) *Generator {

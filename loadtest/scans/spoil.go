@@ -35,7 +35,7 @@ func (r *retailer) spoil() {
 	stranger := uint64(x.below(strangers))
 	switch p {
 	case WrongKind:
-		r.fillMilestone()
+		r.fillMilestone(r.milestones) // the next one, too early and in the wrong place
 	case NoIdentity:
 		m.Header.DedupeKey = ""
 	case OutsideToOutside:
@@ -68,7 +68,7 @@ func (r *retailer) spoil() {
 
 // fit gives a movement an item that the poison works on. Where there is none near it is another poison.
 func (r *retailer) fit(p Poison, f *happening) Poison {
-	wanted := func(i int) bool { return true }
+	wanted := func(int) bool { return true }
 	switch p {
 	case LotMissing:
 		wanted = r.names.lotTracked

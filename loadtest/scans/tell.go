@@ -32,13 +32,13 @@ func (r *retailer) header(h *event.EventHeader, t *text, system, kind, document 
 
 func (r *retailer) tellMilestone() {
 	r.clear()
-	r.fillMilestone()
+	r.fillMilestone(r.milestones)
+	r.milestones++
 }
 
-func (r *retailer) fillMilestone() {
+// fillMilestone makes the n-th milestone of the run.
+func (r *retailer) fillMilestone(n int64) {
 	t, m := &r.hand.text, &r.hand.milestone
-	n := r.shipments
-	r.shipments++
 	const wave = shipmentsAWave * int64(len(milestones))
 	step := milestones[n%wave/shipmentsAWave]
 	shipment := n/wave*shipmentsAWave + n%shipmentsAWave
