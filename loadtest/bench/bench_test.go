@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,20 +16,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
-	"crossdock/avro/event"
 	"crossdock/avro/serde"
-	"crossdock/topology/topics"
 )
 
 // The test's own stage runs in a process of its own, as the benchmark wants it: this test binary, told so by stageEnv.
-const (
-	stageEnv = "BENCH_TEST_STAGE" // broker, prefix, group and fault, by comma
-	faultNo  = ""
-)
+const stageEnv = "BENCH_TEST_STAGE"
 
 func TestMain(m *testing.M) {
 	if arguments := os.Getenv(stageEnv); arguments != "" {
-		if err := plainStage(strings.Split(arguments, ",")); err != nil {
+		if err := parsePlainStage(arguments).run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -40,84 +33,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// plainStage is a small inventory stage, right unless told to have a fault: one balance for each movement.
-func plainStage(a []string) error {
-	seed, naming, group, fault := a[0], topics.Naming{Prefix: a[1]}, a[2], a[3]
-	if fault == "leaves" {
-		return errors.New("cannot find my configuration")
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	session, err := kgo.NewGroupTransactSession(
-		kgo.SeedBrokers(seed), kgo.TransactionalID(group), kgo.ConsumerGroup(group),
-		kgo.ConsumeTopics(naming.Topic(topics.InventoryInbox)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-	)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	s := serde.Local()
-	stock, happened := map[string]*event.InventoryBalance{}, map[string]bool{}
-	for n := 0; ; {
-		fetches := session.PollRecords(ctx, 5000)
-		if ctx.Err() != nil || fault == "hangs" {
-			<-ctx.Done()
-			return nil
-		}
-		if err := session.Begin(); err != nil {
-			return err
-		}
-		var problem error
-		fetches.EachRecord(func(r *kgo.Record) {
-			var m event.InventoryMovement
-			problem = errors.Join(problem, s.Decode(r.Value, &m))
-			if happened[m.Header.DedupeKey] && fault != "counts twice" {
-				return
-			}
-			happened[strings.Clone(m.Header.DedupeKey)] = true
-			if n++; n == 100 && fault == "loses" {
-				return
-			}
-			key := string(r.Key)
-			b := stock[key]
-			if b == nil {
-				b = &event.InventoryBalance{SKU: strings.Clone(m.SKU), Site: strings.Clone(m.Header.Site), AsOf: m.Header.EventTime}
-				stock[key] = b
-			}
-			apply(b, &m)
-			session.Produce(ctx, &kgo.Record{Topic: naming.Topic(topics.Balances), Partition: r.Partition, Key: r.Key, Value: s.Append(nil, b)}, nil)
-		})
-		if problem != nil {
-			return problem
-		}
-		if _, err := session.End(ctx, kgo.TryCommit); err != nil {
-			return err
-		}
-	}
-}
-
-func apply(b *event.InventoryBalance, m *event.InventoryMovement) {
-	b.Version++
-	b.AsOf = max(b.AsOf, m.Header.EventTime)
-	move := func(p event.Optional[event.Place], qty event.Quantity) {
-		bucket := map[event.Bucket]*event.Quantity{
-			event.BucketAvailable: &b.Available, event.BucketPicked: &b.Picked, event.BucketStaged: &b.Staged,
-			event.BucketQC: &b.QC, event.BucketDamaged: &b.Damaged, event.BucketReturned: &b.Returned,
-		}
-		if p.Valid {
-			*bucket[p.Value.Bucket] += qty
-		}
-	}
-	move(m.From, -m.QtyDelta)
-	move(m.To, m.QtyDelta)
-	b.OnHand = b.Available + b.Picked + b.Staged + b.QC + b.Damaged + b.Returned
-	b.ATS = max(0, b.Available)
-	b.Negative = min(b.Available, b.Picked, b.Staged, b.QC, b.Damaged, b.Returned) < 0
-}
-
-func options(t *testing.T, fault string) (Options, *kadm.Client) {
+func options(t *testing.T, k Kind, fault string) (Options, *kadm.Client) {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
@@ -131,22 +47,23 @@ func options(t *testing.T, fault string) (Options, *kadm.Client) {
 	}
 	t.Cleanup(client.Close)
 	return Options{
-		Kafka: kafka, Serde: serde.Local(), Prefix: "bench.", Records: 20_000, Partitions: 4, Runs: 2, Timeout: time.Minute,
+		Kafka: kafka, Serde: serde.Local(), Prefix: "bench.", Records: 20_000, SKUs: 20_000, Partitions: 4, Runs: 2, Timeout: time.Minute,
 		Stores: []string{"stock"},
 		Command: func(e Env) (*exec.Cmd, error) {
+			p := plainStage{kind: k, seed: cluster.ListenAddrs()[0], naming: e.Naming, group: e.Group, admin: e.Admin, fault: fault, skus: 20_000}
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), stageEnv+"="+strings.Join([]string{cluster.ListenAddrs()[0], e.Naming.Prefix, e.App, fault}, ","))
+			cmd.Env = append(os.Environ(), stageEnv+"="+p.String())
 			return cmd, nil
 		},
 	}, kadm.NewClient(client)
 }
 
 func TestABacklogIsDrainedMeasuredAndVerified(t *testing.T) {
-	o, admin := options(t, faultNo)
+	o, admin := options(t, Inventory, faultNo)
 	o.BrokerPID = os.Getpid() // kfake is in this process
 	phases := map[string]int64{}
 	o.Progress = func(p Progress) { phases[fmt.Sprint(p.Run, p.Phase)] = p.Done }
-	r, err := Inventory(t.Context(), o)
+	r, err := Run(t.Context(), Inventory, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +74,15 @@ func TestABacklogIsDrainedMeasuredAndVerified(t *testing.T) {
 		if want := "verified: 20000 events, 0 lost, 0 duplicated"; run.Verdict != want {
 			t.Errorf("run %d: %s", run.Number, run.Verdict)
 		}
+		if run.Stage.AllocatedBytesPerRecord <= 0 || run.Stage.AllocationsPerRecord <= 0 || run.Limit.AllocatedBytesPerRecord <= 0 {
+			t.Errorf("run %d: nothing allocated: %+v", run.Number, run.Stage)
+		}
 		for name, m := range map[string]Measure{"fill": run.Fill, "limit": run.Limit, "stage": run.Stage} {
 			if m.Records != 20_000 || m.RecordsPerSecond <= 0 || m.WallSeconds <= 0 {
 				t.Errorf("run %d, %s: %+v", run.Number, name, m)
 			}
 		}
-		if run.Keys == 0 || run.Duplicates == 0 || run.Balances == 0 || len(run.Partitions) != 4 || run.Stage.FirstCommitSeconds <= 0 {
+		if run.Keys == 0 || run.Duplicates == 0 || run.Outputs["balances"] == 0 || len(run.Partitions) != 4 || run.Stage.FirstCommitSeconds <= 0 {
 			t.Errorf("run %+v", run)
 		}
 	}
@@ -170,6 +90,9 @@ func TestABacklogIsDrainedMeasuredAndVerified(t *testing.T) {
 		if _, told := phases[phase]; !told {
 			t.Errorf("no progress of %s: %v", phase, phases)
 		}
+	}
+	if s := r.Figures["stage.records_per_second"]; s.Median <= 0 || s.Min > s.Median || s.Median > s.Max {
+		t.Errorf("figures %+v", r.Figures)
 	}
 	// It leaves the broker as it was.
 	left, err := admin.ListTopics(t.Context())
@@ -194,21 +117,80 @@ func TestABacklogIsDrainedMeasuredAndVerified(t *testing.T) {
 }
 
 func TestAStageThatIsWrongIsNotMeasured(t *testing.T) {
-	for fault, says := range map[string]string{"loses": "lost (1)", "counts twice": "duplicated"} {
-		o, _ := options(t, fault)
-		r, err := Inventory(t.Context(), o)
-		if !errors.Is(err, ErrNotVerified) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "verified: FAILED") {
-			t.Errorf("a stage that %s: %v", fault, err)
+	for _, c := range []struct {
+		kind        Kind
+		fault, says string
+	}{
+		{Inventory, faultLoses, "lost (1)"},
+		{Inventory, faultTwice, "duplicated"},
+		{Enrich, faultLoses, "the event ids on the inbox are not those that were sent"},
+		{Enrich, faultTwice, "movements on the inbox are repeated"},
+		{Enrich, faultUnits, "instead of 12"},
+		{Translate, faultLoses, "lost (1)"},
+		{Translate, faultUnits, "wrong"},
+	} {
+		t.Run(string(c.kind)+" "+c.fault, func(t *testing.T) {
+			o, _ := options(t, c.kind, c.fault)
+			o.Records = 5_000
+			r, err := Run(t.Context(), c.kind, o)
+			if !errors.Is(err, ErrNotVerified) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "verified: FAILED") {
+				t.Errorf("%v", err)
+			}
+			if r.OK() || len(r.Runs) != 1 {
+				t.Errorf("%d runs, ok %v", len(r.Runs), r.OK())
+			}
+		})
+	}
+}
+
+func TestBacklogsBeforeTheInboxAreDrainedAndVerified(t *testing.T) {
+	for _, k := range []Kind{Enrich, Translate} {
+		o, _ := options(t, k, faultNo)
+		o.Records, o.Runs = 10_000, 1
+		r, err := Run(t.Context(), k, o)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if r.OK() || len(r.Runs) != 1 {
-			t.Errorf("a stage that %s: %d runs, ok %v", fault, len(r.Runs), r.OK())
+		if !r.OK() || r.Workload.Records != 10_000 || r.Runs[0].Stage.Records != 10_000 || r.Runs[0].Limit.Records != 10_000 {
+			t.Errorf("%s: %+v", k, r)
+		}
+		if moved := r.Runs[0].Outputs["inventory-inbox"] + r.Runs[0].Outputs["shipments-inbox"]; moved != 10_000 {
+			t.Errorf("%s: %d events came out", k, moved)
+		}
+		if k == Translate && r.Workload.InputRecords != r.Runs[0].Outputs["shipments-inbox"] {
+			t.Errorf("%d documents, %v", r.Workload.InputRecords, r.Runs[0].Outputs)
 		}
 	}
 }
 
+func TestTheLastRunIsProfiledWhereAFileIsGiven(t *testing.T) {
+	o, _ := options(t, Inventory, faultNo)
+	o.Records, o.Profile = 2_000, filepath.Join(t.TempDir(), "profiles", "inventory.pprof")
+	r, err := Run(t.Context(), Inventory, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Runs[0].Profiled || !r.Runs[1].Profiled {
+		t.Errorf("%+v", r.Runs)
+	}
+	content, err := os.ReadFile(o.Profile)
+	if err != nil || len(content) < 2 || content[0] != 0x1f || content[1] != 0x8b { // profile.proto comes with gzip
+		t.Errorf("%v, %d bytes", err, len(content))
+	}
+}
+
+func TestAStageThatDoesNotTellWhatItAllocatesIsAnError(t *testing.T) {
+	o, _ := options(t, Inventory, faultMute)
+	o.Records = 2_000
+	_, err := Run(t.Context(), Inventory, o)
+	if err == nil || !strings.Contains(err.Error(), "what the stage has allocated") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAStageThatLeavesIsShownWithItsLastWords(t *testing.T) {
-	o, admin := options(t, "leaves")
-	_, err := Inventory(t.Context(), o)
+	o, admin := options(t, Inventory, faultLeaves)
+	_, err := Run(t.Context(), Inventory, o)
 	if err == nil || !strings.Contains(err.Error(), "left before it was done") || !strings.Contains(err.Error(), "cannot find my configuration") {
 		t.Errorf("%v", err)
 	}
@@ -219,14 +201,14 @@ func TestAStageThatLeavesIsShownWithItsLastWords(t *testing.T) {
 }
 
 func TestAStageThatDoesNothingIsStoppedWithTheBenchmark(t *testing.T) {
-	o, admin := options(t, "hangs")
+	o, admin := options(t, Inventory, faultHangs)
 	ctx, stop := context.WithCancelCause(t.Context())
 	o.Progress = func(p Progress) {
 		if p.Phase == Drain {
 			stop(errors.New("somebody pressed Ctrl-C"))
 		}
 	}
-	_, err := Inventory(ctx, o)
+	_, err := Run(ctx, Inventory, o)
 	if err == nil || !strings.Contains(err.Error(), "drain: 0 of 20000 committed: somebody pressed Ctrl-C") {
 		t.Errorf("%v", err)
 	}
@@ -237,20 +219,20 @@ func TestAStageThatDoesNothingIsStoppedWithTheBenchmark(t *testing.T) {
 }
 
 func TestAStepThatTakesTooLongIsNamed(t *testing.T) {
-	o, _ := options(t, faultNo)
+	o, _ := options(t, Inventory, faultNo)
 	o.Timeout = time.Nanosecond
-	_, err := Inventory(t.Context(), o)
+	_, err := Run(t.Context(), Inventory, o)
 	if err == nil || !strings.Contains(err.Error(), "fill: ") || !strings.Contains(err.Error(), "not done within 1ns") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestTopicsOfSomebodyElseAreNotTouched(t *testing.T) {
-	o, admin := options(t, faultNo)
+	o, admin := options(t, Inventory, faultNo)
 	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "bench.1-balances"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Inventory(t.Context(), o)
+	_, err := Run(t.Context(), Inventory, o)
 	if err == nil || !strings.Contains(err.Error(), "bench.1-balances is there already") {
 		t.Errorf("%v", err)
 	}
@@ -261,39 +243,13 @@ func TestTopicsOfSomebodyElseAreNotTouched(t *testing.T) {
 }
 
 func TestOptionsNameEveryProblem(t *testing.T) {
-	_, err := Inventory(t.Context(), Options{Records: -1})
-	for _, want := range []string{"Kafka", "Serde", "Prefix", "Command", "-1 records"} {
+	_, err := Run(t.Context(), Sink, Options{Records: -1})
+	for _, want := range []string{"Kafka", "Serde", "Prefix", "Command", "-1 records", "ClickHouse", "Tables"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named: %v", want, err)
 		}
 	}
-}
-
-func TestAResultIsWrittenWholeOrNotAtAll(t *testing.T) {
-	r := newResult("inventory", Options{Records: 5})
-	dir := filepath.Join(t.TempDir(), "bench", "results")
-	path, err := r.Write(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(text), `"records": 5`) {
-		t.Errorf("%v: %s", err, text)
-	}
-	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
-		t.Errorf("%v: %v", err, files)
-	}
-	if _, err := r.Write(filepath.Join(path, "under a file")); err == nil {
-		t.Error("written under a file")
-	}
-}
-
-func TestASpreadHasTheMiddleOfAnEvenNumberOfRuns(t *testing.T) {
-	var r Result
-	for _, v := range []float64{4, 1, 3, 2} {
-		r.Runs = append(r.Runs, Run{Stage: Measure{RecordsPerSecond: v}})
-	}
-	if s := r.Spread(func(r *Run) float64 { return r.Stage.RecordsPerSecond }); s != (Spread{2.5, 1, 4}) {
-		t.Errorf("%+v", s)
+	if _, err := Run(t.Context(), "picking", Options{}); err == nil || !strings.Contains(err.Error(), `no benchmark "picking"`) {
+		t.Errorf("%v", err)
 	}
 }

@@ -6,27 +6,27 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"crossdock/topology/topics"
 )
 
-func (b *benchmark) limitGroup() string { return b.env.Naming.Prefix + "limit" }
-
-// The limit's loop: what it copies of each record is as large as a balance, and it commits as the stage does at full load.
+// The limit's loop commits as a stage does at full load.
 const (
-	balanceBytes     = 150
 	limitCommit      = 100 * time.Millisecond
-	limitTransaction = 20_000 // records
+	limitTransaction = 20_000 // records written
 )
 
-// limit copies the inbox in transactions, without decoding, without state: what no stage on this broker can pass.
-func (b *benchmark) limit(ctx context.Context) (Measure, error) {
-	began := time.Now()
-	w := b.watch(map[string]int{own: selfPID()})
-	session, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt(nil), b.options.Kafka...),
-		kgo.TransactionalID(b.limitGroup()),
-		kgo.ConsumerGroup(b.limitGroup()),
-		kgo.ConsumeTopics(b.env.Naming.Topic(topics.InventoryInbox)),
+func (d *drain) limitGroup() string { return d.env.Naming.Prefix + "limit" }
+
+// limitTopic is where the limit's loop copies to.
+func (d *drain) limitTopic() string { return d.env.Naming.Prefix + "limit" }
+
+// copy reads the backlog and writes what each says of each record, in transactions: what no stage on this broker can pass.
+// What each puts must stay as it is until the loop ends.
+func (d *drain) copy(ctx context.Context, each func(r *kgo.Record, put func(value []byte))) (Measure, error) {
+	w := d.watchOwn()
+	session, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt(nil), d.options.Kafka...),
+		kgo.TransactionalID(d.limitGroup()),
+		kgo.ConsumerGroup(d.limitGroup()),
+		kgo.ConsumeTopics(d.backlog.topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.TransactionTimeout(10*time.Second),
@@ -39,58 +39,74 @@ func (b *benchmark) limit(ctx context.Context) (Measure, error) {
 		return Measure{}, err
 	}
 	defer session.Close()
-	var first, told time.Time
-	var copied, commits, transaction int64
-	topic := b.limitTopic()
-	for copied < b.options.Records {
-		if err := session.Begin(); err != nil {
-			return Measure{}, fmt.Errorf("begin: %w", err)
-		}
-		produced := kgo.AbortingFirstErrPromise(session.Client())
-		transaction = 0
-		for until := time.Now().Add(limitCommit); copied+transaction < b.options.Records && transaction < limitTransaction; {
-			poll, cancel := context.WithDeadline(ctx, until)
-			fetches := session.PollRecords(poll, limitTransaction-int(transaction))
-			ended := poll.Err() != nil
-			cancel()
-			if ctx.Err() != nil {
-				return Measure{}, fmt.Errorf("%d of %d copied: %w", copied, b.options.Records, context.Cause(ctx))
-			}
-			now := time.Now()
-			fetches.EachRecord(func(r *kgo.Record) {
-				transaction++
-				session.Produce(ctx, &kgo.Record{
-					Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value[:min(len(r.Value), balanceBytes)], Timestamp: now,
-				}, produced.Promise())
-			})
-			if ended {
-				break
-			}
-		}
-		committed, err := session.End(ctx, kgo.TransactionEndTry(produced.Err() == nil))
-		switch {
-		case err != nil:
-			return Measure{}, fmt.Errorf("end: %w", err)
-		case produced.Err() != nil:
-			return Measure{}, fmt.Errorf("produce: %w", produced.Err())
-		case !committed: // a rebalance, of this one member at its start: what was polled comes again
-			continue
-		}
-		if transaction == 0 {
-			continue
-		}
-		now := time.Now()
-		if copied += transaction; first.IsZero() {
-			first = now
-			w.first(copied)
-		}
-		commits++
-		if now.Sub(told) >= tellEvery {
-			told = now
-			b.progress(Limit, copied, b.options.Records, began)
+	l := copyLoop{
+		drain: d, session: session, watch: w, each: each,
+		atMost: max(1, int(limitTransaction*d.backlog.records/d.backlog.units)),
+	}
+	for l.copied < d.backlog.records {
+		if err := l.transaction(ctx); err != nil {
+			return Measure{}, err
 		}
 	}
-	m := w.measure(copied, time.Since(began))
-	m.Commits = commits
+	m := w.measure(d.backlog.units)
+	m.Commits = l.commits
 	return m, nil
+}
+
+type copyLoop struct {
+	drain   *drain
+	session *kgo.GroupTransactSession
+	watch   *watch
+	each    func(*kgo.Record, func([]byte))
+	atMost  int // records read in a transaction
+	copied  int64
+	commits int64
+	told    time.Time
+}
+
+// transaction copies what comes within the time of one commit.
+func (l *copyLoop) transaction(ctx context.Context) error {
+	if err := l.session.Begin(); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	produced := kgo.AbortingFirstErrPromise(l.session.Client())
+	topic, want := l.drain.limitTopic(), l.drain.backlog.records
+	read := int64(0)
+	for until := time.Now().Add(limitCommit); l.copied+read < want && int(read) < l.atMost; {
+		poll, cancel := context.WithDeadline(ctx, until)
+		fetches := l.session.PollRecords(poll, l.atMost-int(read))
+		ended := poll.Err() != nil
+		cancel()
+		if ctx.Err() != nil {
+			return fmt.Errorf("%d of %d copied: %w", l.copied, want, context.Cause(ctx))
+		}
+		now := time.Now()
+		fetches.EachRecord(func(r *kgo.Record) {
+			read++
+			l.each(r, func(value []byte) {
+				l.session.Produce(ctx, &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: value, Timestamp: now}, produced.Promise())
+			})
+		})
+		if ended {
+			break
+		}
+	}
+	committed, err := l.session.End(ctx, kgo.TransactionEndTry(produced.Err() == nil))
+	switch {
+	case err != nil:
+		return fmt.Errorf("end: %w", err)
+	case produced.Err() != nil:
+		return fmt.Errorf("produce: %w", produced.Err())
+	case !committed || read == 0: // a rebalance, of this one member at its start: what was polled comes again
+		return nil
+	}
+	l.copied += read
+	l.commits++
+	done := l.drain.backlog.unitsOf(l.copied)
+	l.watch.first(done)
+	if now := time.Now(); now.Sub(l.told) >= tellEvery {
+		l.told = now
+		l.drain.progress(Limit, done, l.watch.began)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -11,8 +12,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-
-	"crossdock/topology/topics"
 )
 
 const (
@@ -24,81 +23,110 @@ const (
 	outputKept = 8 << 10
 )
 
-// drain starts the stage and waits until its group has committed the whole inbox.
-func (b *benchmark) drain(ctx context.Context) (m Measure, err error) {
-	cmd, err := b.options.Command(b.env)
+// drain starts the stage, waits until its group has committed the whole backlog, and asks what it has allocated.
+func (d *drain) drain(ctx context.Context) (m Measure, err error) {
+	cmd, err := d.options.Command(d.env)
 	if err != nil {
 		return m, fmt.Errorf("the stage's command: %w", err)
 	}
 	var output tail
 	cmd.Stdout, cmd.Stderr = &output, &output
-	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return m, fmt.Errorf("start the stage: %w", err)
 	}
-	w := b.watch(map[string]int{stage: cmd.Process.Pid})
-	w.sinceStart(stage)
+	w := d.watchStarted(cmd.Process.Pid)
 	left := make(chan struct{})
 	var how error // once left is closed
 	go func() {
 		how = cmd.Wait()
 		close(left)
 	}()
+	profile := d.startProfile(ctx)
 	defer func() {
-		err = errors.Join(err, stop(cmd, left))
+		err = errors.Join(err, profile.stop(), stop(cmd, left))
 		if err != nil {
 			err = fmt.Errorf("%w\nthe stage's last output:\n%s", err, output.String())
 		}
 	}()
+	if err := d.await(ctx, w, left); err != nil {
+		if errors.Is(err, errLeft) {
+			if how == nil {
+				how = errors.New("exit status 0")
+			}
+			err = fmt.Errorf("%w: %w", err, how)
+		}
+		return m, err
+	}
+	m = w.measure(d.backlog.units)
+	spent, err := askAllocated(ctx, d.env.Admin)
+	if err != nil {
+		return m, err
+	}
+	m.AllocatedBytesPerRecord = spent.bytes / float64(d.backlog.units)
+	m.AllocationsPerRecord = spent.objects / float64(d.backlog.units)
+	d.result.Profiled = profile.taken()
+	return m, profile.wait()
+}
+
+var errLeft = errors.New("the stage left before it was done")
+
+// await returns when the stage's group has committed the whole backlog.
+func (d *drain) await(ctx context.Context, w *watch, left <-chan struct{}) error {
 	var told time.Time
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			done, _ := b.committedBy(context.WithoutCancel(ctx), b.env.App)
-			return m, fmt.Errorf("%d of %d committed: %w", done, b.options.Records, context.Cause(ctx))
+			done, _ := d.committedBy(context.WithoutCancel(ctx), d.env.Group)
+			return fmt.Errorf("%d of %d committed: %w", d.backlog.unitsOf(done), d.backlog.units, context.Cause(ctx))
 		case <-left:
-			if how == nil {
-				how = errors.New("exit status 0")
-			}
-			return m, fmt.Errorf("the stage left before it was done: %w", how)
+			return errLeft
 		case <-poll.C:
 		}
-		done, err := b.committedBy(ctx, b.env.App)
+		records, err := d.committedBy(ctx, d.env.Group)
 		if err != nil {
 			continue // the group does not exist yet, or its coordinator moves: ctx bounds it
 		}
-		now := time.Now()
-		if done > 0 {
-			w.first(done)
-		}
-		if now.Sub(told) >= tellEvery || done >= b.options.Records {
+		done := d.backlog.unitsOf(records)
+		w.first(done)
+		if now := time.Now(); now.Sub(told) >= tellEvery || records >= d.backlog.records {
 			told = now
-			b.progress(Drain, done, b.options.Records, began)
+			d.progress(Drain, done, w.began)
 		}
-		if done >= b.options.Records {
-			return w.measure(done, time.Since(began)), nil
+		if records >= d.backlog.records {
+			return nil
 		}
 	}
 }
 
-// committedBy is how far the group is in the inbox. It holds no markers: the sender is not transactional.
-func (b *benchmark) committedBy(ctx context.Context, group string) (int64, error) {
+// committedBy is how many records of the backlog the group has passed. It holds no markers: nobody who fills it in is
+// transactional.
+func (d *drain) committedBy(ctx context.Context, group string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	offsets, err := b.admin.FetchOffsets(ctx, group)
+	offsets, err := d.admin.FetchOffsets(ctx, group)
 	if err != nil {
 		return 0, err
 	}
-	inbox := b.env.Naming.Topic(topics.InventoryInbox)
 	var sum int64
 	offsets.Each(func(o kadm.OffsetResponse) {
-		if o.Topic == inbox && o.Err == nil {
-			sum += max(0, o.At)
+		for _, topic := range d.backlog.topics {
+			if o.Topic == topic && o.Err == nil {
+				sum += max(0, o.At)
+			}
 		}
 	})
 	return sum, nil
+}
+
+// freePort is an address on this machine that nobody listens at now.
+func freePort(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("a port for the stage's metrics: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // stop ends a stage as an orchestrator does: SIGTERM, and SIGKILL where that is not enough. It returns once the process

@@ -12,60 +12,91 @@ import (
 	"crossdock/loadtest/machine"
 )
 
-// A Result is what a benchmark measured, as it is written to bench/results.
+// A Result is what a benchmark measured, as it is written to bench/results. All kinds have this shape.
 type Result struct {
-	Benchmark string           `json:"benchmark"`
-	Time      time.Time        `json:"time"`
-	Machine   machine.Machine  `json:"machine"`
-	Versions  machine.Versions `json:"versions"`
-	Workload  Workload         `json:"workload"`
-	Runs      []Run            `json:"runs"`
+	Benchmark Kind              `json:"benchmark"`
+	Time      time.Time         `json:"time"`
+	Machine   machine.Machine   `json:"machine"`
+	Versions  machine.Versions  `json:"versions"`
+	Workload  Workload          `json:"workload"`
+	Figures   map[string]Spread `json:"figures"` // over the runs; "stage.records_per_second"; what the system does not tell is missing
+	Runs      []Measured        `json:"runs"`
 }
 
 // Workload is what was sent.
 type Workload struct {
-	Records    int64  `json:"records"`
-	Seed       uint64 `json:"seed"`
-	Partitions int32  `json:"partitions"`
-	Ledger     bool   `json:"ledger"`
+	Unit         string `json:"unit"`          // what "record" means in every figure
+	Records      int64  `json:"records"`       // of that unit
+	InputRecords int64  `json:"input_records"` // on the topics that the stage drains
+	Seed         uint64 `json:"seed"`
+	SKUs         int    `json:"skus"` // that the records are spread over, and of the item master
+	Partitions   int32  `json:"partitions"`
+	Ledger       bool   `json:"ledger,omitempty"` // written by the inventory stage
+	Of           string `json:"of"`
+	Limit        string `json:"limit"` // what stands beside the stage
 }
 
-// A Run is one drain of the backlog, and its limit.
-type Run struct {
+// Measured is one run: a drain of the backlog, and its limit.
+type Measured struct {
 	Number            int     `json:"number"`
 	LoadAverageBefore float64 `json:"load_average_before"`
 	Fill              Measure `json:"fill"`
 	Limit             Measure `json:"limit"`
 	Stage             Measure `json:"stage"`
-	Keys              int     `json:"keys"`
-	Duplicates        int64   `json:"duplicates"`
-	Balances          int64   `json:"balances"` // records on the balances topic
-	DeadLetters       int64   `json:"dead_letters"`
-	Partitions        []int64 `json:"partition_records"`
-	Verified          bool    `json:"verified"`
-	Verdict           string  `json:"verdict"`
-	VerifySeconds     float64 `json:"verify_seconds"`
+	Profiled          bool    `json:"profiled,omitempty"` // which costs the stage a few hundredths
+	Partitions        []int64 `json:"partition_records,omitempty"`
+	Outcome
+	VerifySeconds float64 `json:"verify_seconds"`
+}
+
+// An Outcome is what was recounted of a run.
+type Outcome struct {
+	Keys       int              `json:"keys"`       // pairs of SKU and site
+	Duplicates int64            `json:"duplicates"` // in the backlog
+	Outputs    map[string]int64 `json:"outputs"`    // records or rows by topic or table
+	Verified   bool             `json:"verified"`
+	Verdict    string           `json:"verdict"`
 }
 
 // A Measure is what one phase cost. What the system does not tell is 0 and left out.
 type Measure struct {
-	Records                     int64   `json:"records"`
+	Records                     int64   `json:"records"`            // of the workload's unit
 	RecordsPerSecond            float64 `json:"records_per_second"` // from the first commit seen to the last
 	WallSeconds                 float64 `json:"wall_seconds"`       // its start included
 	FirstCommitSeconds          float64 `json:"first_commit_seconds,omitempty"`
-	CPUSecondsPerMillion        float64 `json:"cpu_seconds_per_million,omitempty"` // of the whole process, its start included
+	CPUSecondsPerMillion        float64 `json:"cpu_seconds_per_million,omitempty"`        // of the whole process, its start included
+	SteadyCPUSecondsPerMillion  float64 `json:"steady_cpu_seconds_per_million,omitempty"` // from the first commit seen to the last
 	BrokerCPUSecondsPerMillion  float64 `json:"broker_cpu_seconds_per_million,omitempty"`
+	EngineCPUSecondsPerMillion  float64 `json:"engine_cpu_seconds_per_million,omitempty"`  // ClickHouse's
 	MachineCPUSecondsPerMillion float64 `json:"machine_cpu_seconds_per_million,omitempty"` // of all processes together
-	PeakBytes                   int64   `json:"peak_bytes,omitempty"`                      // resident
-	BytesPerRecord              float64 `json:"bytes_per_record,omitempty"`                // of key and value, uncompressed
+	AllocatedBytesPerRecord     float64 `json:"allocated_bytes_per_record,omitempty"`      // by the whole process, its start included
+	AllocationsPerRecord        float64 `json:"allocations_per_record,omitempty"`
+	PeakBytes                   int64   `json:"peak_bytes,omitempty"`       // resident
+	BytesPerRecord              float64 `json:"bytes_per_record,omitempty"` // of key and value of the backlog, uncompressed
 	Commits                     int64   `json:"commits,omitempty"`
 }
 
-func newResult(name string, o Options) Result {
+func newResult(k Kind, o *Options) Result {
+	p := planOf(k)
 	return Result{
-		Benchmark: name, Time: time.Now().UTC().Truncate(time.Second),
+		Benchmark: k, Time: time.Now().UTC().Truncate(time.Second),
 		Machine: machine.Here(), Versions: machine.VersionsOf(o.Revision),
-		Workload: Workload{o.Records, o.Seed, o.Partitions, o.Ledger},
+		Workload: Workload{
+			Unit: p.unit, Records: o.Records, InputRecords: o.Records, Seed: o.Seed, SKUs: o.SKUs, Partitions: o.Partitions,
+			Ledger: o.Ledger, Of: p.workload, Limit: p.limit,
+		},
+		Figures: make(map[string]Spread),
+	}
+}
+
+// add takes a run that has ended.
+func (r *Result) add(d *drain) {
+	r.Workload.Records, r.Workload.InputRecords = d.backlog.units, d.backlog.records
+	r.Runs = append(r.Runs, d.result)
+	for _, f := range figures() {
+		if s := r.Spread(f.of); s != (Spread{}) {
+			r.Figures[f.key] = s
+		}
 	}
 }
 
@@ -76,15 +107,21 @@ func (r *Result) Write(dir string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("bench: make the folder for results: %w", err)
-	}
 	path = filepath.Join(dir, fmt.Sprintf("%s-%s.json", r.Benchmark, r.Time.Format("20060102T150405Z")))
-	f, err := os.CreateTemp(dir, ".result-*")
-	if err != nil {
-		return "", fmt.Errorf("bench: write the result: %w", err)
+	return path, writeWhole(path, append(text, '\n'))
+}
+
+// writeWhole writes a file whole or not at all. Its folder is created where it is missing.
+func writeWhole(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("bench: make the folder for %s: %w", path, err)
 	}
-	_, err = f.Write(append(text, '\n'))
+	f, err := os.CreateTemp(dir, ".bench-*")
+	if err != nil {
+		return fmt.Errorf("bench: write %s: %w", path, err)
+	}
+	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Chmod(f.Name(), 0o644)
@@ -93,16 +130,20 @@ func (r *Result) Write(dir string) (path string, err error) {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("bench: write the result %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("bench: write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 	}
-	return path, nil
+	return nil
 }
 
 // A Spread sums up one figure of several runs.
-type Spread struct{ Median, Min, Max float64 }
+type Spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"least"`
+	Max    float64 `json:"most"`
+}
 
 // Spread is that of a figure over the runs.
-func (r *Result) Spread(figure func(*Run) float64) Spread {
+func (r *Result) Spread(figure func(*Measured) float64) Spread {
 	if len(r.Runs) == 0 {
 		return Spread{}
 	}

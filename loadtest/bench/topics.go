@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,17 +13,14 @@ import (
 	"crossdock/topology/topics"
 )
 
-// limitTopic is where the limit's loop copies to.
-func (b *benchmark) limitTopic() string { return b.env.Naming.Prefix + "limit" }
-
 // createTopics makes those that the stage reads and writes, with the table's settings, and returns all names that the run
 // uses, what could not be created included.
-func (b *benchmark) createTopics(ctx context.Context) ([]string, error) {
-	n := b.options.Partitions
+func (d *drain) createTopics(ctx context.Context) ([]string, error) {
+	n := d.options.Partitions
 	var names []string
 	create := func(name string, partitions int32, configs map[string]*string) error {
 		names = append(names, name)
-		response, err := b.admin.CreateTopic(ctx, partitions, -1, configs, name)
+		response, err := d.admin.CreateTopic(ctx, partitions, -1, configs, name)
 		if errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("topic %s is there already: the benchmark deletes its topics, so it uses none that it did not create; delete it, or give another prefix", name)
 		}
@@ -31,29 +29,56 @@ func (b *benchmark) createTopics(ctx context.Context) ([]string, error) {
 		}
 		return nil
 	}
-	for _, t := range topics.All() {
-		switch t.ID {
-		case topics.InventoryInbox, topics.Balances, topics.Ledger, topics.Exceptions, topics.DeadLetters:
-		default:
-			continue
-		}
-		partitions := n
-		if !t.Inbox {
+	type wanted struct {
+		name       string
+		partitions int32
+		row        topics.Topic
+	}
+	var all []wanted
+	for _, id := range d.plan.topics {
+		row, partitions := id.Lookup(), n
+		if !row.Inbox {
 			partitions = topics.FewPartitions
 		}
-		if err := create(b.env.Naming.Topic(t.ID), partitions, settings(&t)); err != nil {
+		all = append(all, wanted{d.env.Naming.Topic(id), partitions, row})
+	}
+	for _, source := range d.plan.sources {
+		all = append(all, wanted{d.env.Naming.Raw(source), n, topics.Topic{Cleanup: topics.Delete, Retention: topics.RawRetention}})
+	}
+	for _, store := range d.options.Stores {
+		all = append(all, wanted{d.env.Naming.Changelog(d.env.Group, store), n, topics.Topic{Cleanup: topics.Compact}})
+	}
+	for i := range all {
+		if err := create(all[i].name, all[i].partitions, settings(&all[i].row)); err != nil {
 			return names[:len(names)-1], err
 		}
 	}
-	for _, store := range b.options.Stores {
-		if err := create(b.env.Naming.Changelog(b.env.App, store), n, settings(&topics.Topic{Cleanup: topics.Compact})); err != nil {
-			return names[:len(names)-1], err
-		}
-	}
-	if err := create(b.limitTopic(), n, nil); err != nil {
+	if err := create(d.limitTopic(), n, nil); err != nil {
 		return names[:len(names)-1], err
 	}
-	return names, nil
+	return names, d.topicsAreThere(ctx, names)
+}
+
+// topicsAreThere waits until the brokers show the topics that they have created: a broker learns of them a moment later.
+func (d *drain) topicsAreThere(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	for {
+		found, err := d.admin.ListTopics(ctx, names...)
+		if err == nil {
+			err = found.Error()
+		}
+		if err == nil && len(found) == len(names) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the brokers do not show the topics that they have created: %w", errors.Join(err, context.Cause(ctx)))
+		case <-again.C:
+		}
+	}
 }
 
 // settings are a row's configuration in Kafka's own words.
@@ -71,10 +96,10 @@ func settings(t *topics.Topic) map[string]*string {
 }
 
 // deleteTopics leaves the broker as it was: the run's topics and groups.
-func (b *benchmark) deleteTopics(ctx context.Context, names []string) error {
+func (d *drain) deleteTopics(ctx context.Context, names []string) error {
 	var problems []error
 	if len(names) > 0 {
-		deleted, err := b.admin.DeleteTopics(ctx, names...)
+		deleted, err := d.admin.DeleteTopics(ctx, names...)
 		if err != nil {
 			return fmt.Errorf("delete the run's topics %v: %w", names, err)
 		}
@@ -84,7 +109,7 @@ func (b *benchmark) deleteTopics(ctx context.Context, names []string) error {
 			}
 		}
 	}
-	groups, err := b.admin.DeleteGroups(ctx, b.env.App, b.limitGroup())
+	groups, err := d.admin.DeleteGroups(ctx, d.env.Group, d.limitGroup())
 	if err != nil {
 		return errors.Join(append(problems, fmt.Errorf("delete the run's groups: %w", err))...)
 	}
@@ -97,8 +122,8 @@ func (b *benchmark) deleteTopics(ctx context.Context, names []string) error {
 	return errors.Join(problems...)
 }
 
-func (b *benchmark) brokerVersion(ctx context.Context) (string, error) {
-	versions, err := b.admin.ApiVersions(ctx)
+func brokerVersion(ctx context.Context, admin *kadm.Client) (string, error) {
+	versions, err := admin.ApiVersions(ctx)
 	if err != nil {
 		return "", fmt.Errorf("bench: ask the brokers for their version: %w", err)
 	}
