@@ -3,7 +3,6 @@ package oracle
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -124,7 +123,7 @@ func (c *TroubleCheck) DeadLetter(d *event.DeadLetter) {
 	}
 	name := fmt.Sprintf("%s of %s, partition %d, offset %d", string(key), d.Topic, d.Partition, d.Offset)
 	c.found(id, Trouble{c.place, d.Cause}, name, d.Detail, func(run string) bool {
-		return bytes.Contains(key, []byte(run)) || strings.Contains(eventID, run) || bytes.Contains(value, []byte(run))
+		return names(key, run) || names(value, run) || names([]byte(eventID), run)
 	})
 }
 
@@ -132,8 +131,12 @@ func (c *TroubleCheck) DeadLetter(d *event.DeadLetter) {
 func (c *TroubleCheck) Exception(x *event.LogisticsException) {
 	eventID := x.Header.CausationID.Or("")
 	c.found(IDOfEvent(eventID), Trouble{c.place, x.Class}, "event "+eventID, x.Detail, func(run string) bool {
-		return strings.Contains(eventID, run) || strings.Contains(x.ExceptionID, run) || strings.Contains(x.Reference, run) ||
-			strings.Contains(x.SKU.Or(""), run)
+		for _, text := range []string{x.ExceptionID, eventID, x.Reference, x.SKU.Or("")} {
+			if names([]byte(text), run) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
@@ -144,7 +147,7 @@ func (c *TroubleCheck) Parked(p *event.ParkedEvent) {
 		return
 	}
 	c.found(IDOfEvent(p.EventID), Trouble{c.place, p.Missing.String()}, "event "+p.EventID, "it waits for "+p.Missing.String()+" "+p.Code, func(run string) bool {
-		return strings.Contains(p.EventID, run) || strings.Contains(p.Code, run) || strings.Contains(p.SKU.Or(""), run)
+		return names(p.Event, run) || names([]byte(p.EventID), run) || names([]byte(p.Code), run)
 	})
 }
 
@@ -167,6 +170,23 @@ func (c *TroubleCheck) found(id uint64, what Trouble, name, detail string, carri
 			Detail: fmt.Sprintf("%v: it came out %d times and was sent %d times", what, c.seen[id], t.sent)})
 	case t.what.Cause != what.Cause:
 		c.finding.add(c.limit, Difference{Problem: Wrong, Key: name, ID: id, Detail: fmt.Sprintf("%v, %v was expected: %s", what, t.what, detail)})
+	}
+}
+
+// names says whether a text, or bytes with texts in them, has the run's name in it as a word of its own: everything that a run
+// sends carries it, in its document's number if nowhere else.
+func names(text []byte, run string) bool {
+	for from := 0; ; {
+		at := bytes.Index(text[from:], []byte(run))
+		if at < 0 {
+			return false
+		}
+		at += from
+		end := at + len(run)
+		if (at == 0 || !letterOrDigit(text[at-1])) && (end == len(text) || !letterOrDigit(text[end])) {
+			return true
+		}
+		from = at + 1
 	}
 }
 
