@@ -30,9 +30,9 @@ chaos: ## kill instances with -9 under load, with new seeds each time (SEEDS=10)
 	@for n in $$(seq $(SEEDS)); do seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "== $$n of $(SEEDS), seed $$seed"; \
 	  CROSSDOCK_TEST_SEED=$$seed $(SERVICES) run -- $(GO) test -count=1 -run TestInventoryIsExact -v ./cmd/crossdock || exit 1; done
 
-bench: build ## codecs, and draining 2,000,000 movements through the inventory stage on real Kafka; writes bench/results
+bench: build ## codecs, and draining 2,000,000 records through translate, enrich, inventory and the sink; writes bench/results
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./avro/event
-	$(SERVICES) run -- sh -c '$(BIN) bench inventory --runs 3 --set kafka.brokers=$$CROSSDOCK_TEST_KAFKA $(BENCH_FLAGS)'
+	$(SERVICES) run -- sh -c '$(BIN) bench all --set kafka.brokers=$$CROSSDOCK_TEST_KAFKA --set clickhouse.addresses=$$CROSSDOCK_TEST_CLICKHOUSE_TCP $(BENCH_FLAGS)'
 
 lint: $(LINT) ## static checks
 	$(GO) vet ./...
