@@ -129,7 +129,7 @@ func (w *Watch) Notes() []string {
 	var notes []string
 	for _, what := range slices.Sorted(maps.Keys(w.fault)) {
 		f := w.fault[what]
-		notes = append(notes, fmt.Sprintf("%s could not be looked at %d times of %d; the last time: %v", what, f.times, w.taken, f.last))
+		notes = append(notes, fmt.Sprintf("%s could not be looked at %d times of %d; the last time: %v", what, f.times, w.total, f.last))
 	}
 	return notes
 }

@@ -60,9 +60,10 @@ type Watch struct {
 	began time.Time
 	base  look // the last one before the run began
 	last  look
-	looks []look // in order of time
-	each  int    // looks for one that is kept
-	taken int
+	looks []look  // in order of time
+	each  int     // looks for one that is kept
+	taken int     // since the run began
+	total int     // since the watch started, for the notes
 	peaks []int64 // by target, bytes, since the run began
 	fault map[string]*fault
 }
@@ -179,6 +180,7 @@ func (w *Watch) failed(what string, err error) {
 func (w *Watch) keep(l look) {
 	w.last = l
 	w.taken++
+	w.total++
 	if w.taken%w.each != 0 {
 		return
 	}
@@ -221,7 +223,7 @@ func (w *Watch) Begin(began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began, w.base = began, w.last
-	w.looks = w.looks[:0]
+	w.looks, w.taken, w.each = w.looks[:0], 0, 1
 	for i, t := range w.last.targets {
 		w.peaks[i] = t.bytes
 	}
