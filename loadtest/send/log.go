@@ -33,6 +33,7 @@ type Log struct {
 	// since the backlog began, which is since the first of the late events in a row was due, was spent with all of
 	// Options.InFlight unacknowledged. Else the tool did: it had room to send, and did not come to it.
 	LateByTool, LateByBroker int64
+	LateMostByTool           time.Duration
 
 	kinds     [256]int64 // made, by scans.Kind
 	poison    [256]int64 // made, by scans.Poison
@@ -233,7 +234,7 @@ func (l *Log) Bottleneck() string {
 		return ""
 	}
 	return fmt.Sprintf("the load test did not keep its own pace: %d of %d events left more than %v late, up to %v, while it had room to send; lower the rate, or give it a core of its own",
-		l.LateByTool, l.Made, lateAfter, l.LateMost.Round(time.Millisecond))
+		l.LateByTool, l.Made, lateAfter, l.LateMostByTool.Round(time.Millisecond))
 }
 
 // Rate is how many events a second were sent.

@@ -224,5 +224,6 @@ func (r *run) settleLate(intended, elapsed time.Duration) {
 		l.LateByBroker++
 	} else {
 		l.LateByTool++
+		l.LateMostByTool = max(l.LateMostByTool, r.behind)
 	}
 }

@@ -81,7 +81,7 @@ func same(t *testing.T, log, topic map[string]int) {
 	t.Helper()
 	for id, n := range topic {
 		if log[id] != n {
-			t.Fatalf("event %s is %d times on the topic, and %d times in the log", id, n, log[id])
+			t.Fatalf("event %q is %d times on the topic, and %d times in the log", id, n, log[id])
 		}
 	}
 	if len(log) != len(topic) {
