@@ -20,7 +20,7 @@ import (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.demoCommand(), a.runCommand(), a.translateCommand(), a.ingestCommand(), a.parkedCommand(), a.topologyCommand(),
-		a.schemaCommand(), a.sinkCommand(), a.configCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
+		a.schemaCommand(), a.sinkCommand(), a.configCommand(), a.loadtestCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
 	}
 }
 

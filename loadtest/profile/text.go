@@ -5,3 +5,6 @@ package profile
 func Parse(label, text string) (*Profile, error) {
 	return parse(document{label: label, name: label, data: []byte(text)}, []string{label})
 }
+
+// MeanRate is the rate that Plan's steps are shares of, in events a second: Pace.Rate, or what the scanners make.
+func (p *Profile) MeanRate() float64 { return p.rate() }

@@ -1,0 +1,150 @@
+package trial
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// narrow is a file on a disk that is full after so many bytes.
+type narrow struct {
+	*os.File
+	left *int
+}
+
+func (n narrow) Write(p []byte) (int, error) {
+	if len(p) > *n.left {
+		written, err := n.File.Write(p[:*n.left])
+		*n.left -= written
+		return written, errors.Join(err, &os.PathError{Op: "write", Path: n.Name(), Err: syscall.ENOSPC})
+	}
+	*n.left -= len(p)
+	return n.File.Write(p)
+}
+
+func text(name, content string) File {
+	return File{name, func(w io.Writer) error { _, err := io.WriteString(w, content); return err }}
+}
+
+func entries(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	found, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+func TestAFolderIsWrittenWhole(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "deep", "results")
+	path, err := WriteFolder(out, "monday", []File{text("a", "1"), text("b", "2")})
+	if err != nil || path != filepath.Join(out, "monday") {
+		t.Fatal(path, err)
+	}
+	if got := entries(t, path); len(got) != 2 || got[0] != "a" || got[1] != "b" {
+		t.Fatal(got)
+	}
+	if got := entries(t, out); len(got) != 1 {
+		t.Fatalf("more than the folder is left: %v", got)
+	}
+}
+
+func TestAFullDiskLeavesNothingHalfWritten(t *testing.T) {
+	for _, room := range []int{0, 1, 300<<10 - 1, 300 << 10, 300<<10 + 5} {
+		out := t.TempDir()
+		left := room
+		_, err := writeFolder(out, "monday", []File{text("a", strings.Repeat("x", 300<<10)), text("b", "the second")}, func(path string) (target, error) {
+			f, err := os.Create(path)
+			return narrow{f, &left}, err
+		})
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no space is left there") || !strings.Contains(err.Error(), "--out") {
+			t.Errorf("room for %d bytes: %v", room, err)
+		}
+		if got := entries(t, out); len(got) != 0 {
+			t.Errorf("room for %d bytes: %v is left", room, got)
+		}
+	}
+}
+
+func TestAFolderThatIsThereIsNeverTouched(t *testing.T) {
+	out := t.TempDir()
+	if _, err := WriteFolder(out, "monday", []File{text("a", "1")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckOut(out, "monday"); err == nil || !strings.Contains(err.Error(), "--run") {
+		t.Errorf("%v", err)
+	}
+	if _, err := WriteFolder(out, "monday", []File{text("a", "2")}); err == nil {
+		t.Error("it was written over")
+	}
+	if got, err := os.ReadFile(filepath.Join(out, "monday", "a")); err != nil || string(got) != "1" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := entries(t, out); len(got) != 1 {
+		t.Errorf("%v is left", got)
+	}
+}
+
+func TestAFolderThatCannotBeWrittenIsNamedBeforeTheRun(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{out, filepath.Join(out, "below")} {
+		if err := CheckOut(folder, "monday"); err == nil || !strings.Contains(err.Error(), "--out") {
+			t.Errorf("%s: %v", folder, err)
+		}
+	}
+	fresh := filepath.Join(t.TempDir(), "results")
+	if err := CheckOut(fresh, "monday"); err != nil {
+		t.Fatal(err)
+	}
+	if got := entries(t, fresh); len(got) != 0 {
+		t.Errorf("the look left %v", got)
+	}
+}
+
+func TestARunsNameIsAFoldersName(t *testing.T) {
+	for _, name := range []string{"a", "peak-day-1124-0930", "2026.11.27_x"} {
+		if err := CheckName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", ".hidden", "a/b", "..", "a b", "-x", strings.Repeat("x", 65), "a|b"} {
+		if err := CheckName(name); err == nil {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}
+
+func TestAFolderOfAnotherKindIsNamed(t *testing.T) {
+	folder := t.TempDir()
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, ManifestFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(says string) {
+		t.Helper()
+		if _, err := ReadManifest(folder); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %s", err, says)
+		}
+	}
+	check("is no folder of a run")
+	write("{")
+	check("unexpected end of JSON")
+	write(`{"format": 99}`)
+	check("newer crossdock")
+	write(`{"format": 1}`)
+	check("nothing that was sent")
+	write(`{"format": 1, "parts": [{"name": "run", "log": "../../etc/passwd"}]}`)
+	check("is no file of the folder")
+}

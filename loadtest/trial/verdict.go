@@ -1,0 +1,118 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/avro/serde"
+	"crossdock/loadtest/profile"
+	"crossdock/loadtest/report"
+	"crossdock/loadtest/scans"
+	"crossdock/loadtest/send"
+	"crossdock/loadtest/tables"
+	"crossdock/loadtest/verify"
+	"crossdock/topology/topics"
+)
+
+// verify recounts all that was sent, and puts the verdict into the report.
+func (t *trial) verify(ctx context.Context, r *report.Report) error {
+	e := verify.Evidence{
+		Kafka: t.o.Kafka, Serde: t.o.Serde, Naming: t.o.Naming, From: t.from, Ledger: t.o.Ledger, Tables: t.o.Tables,
+		Progress: t.verifying,
+	}
+	if t.o.State != "" {
+		e.State = &verify.State{URL: t.o.State}
+	}
+	for _, l := range t.sent {
+		e.Sent = append(e.Sent, verify.Load{Log: l.log})
+	}
+	t.tell(Progress{Phase: Verifying, Part: "run"})
+	v, err := verify.Run(ctx, e)
+	if err != nil {
+		return err
+	}
+	r.Verdict = &v
+	return nil
+}
+
+func (t *trial) verifying(step string, done, total int64) {
+	t.tell(Progress{Phase: Verifying, Part: "run", Made: done, Planned: total, Waiting: step})
+}
+
+// read are the topics that a verdict reads.
+func read() []topics.ID {
+	return []topics.ID{topics.Balances, topics.Ledger, topics.DeadLetters, topics.Exceptions, topics.ParkingInbox}
+}
+
+// Evidence says how a finished run is verified again.
+type Evidence struct {
+	Kafka    []kgo.Opt
+	Serde    *serde.Serde
+	Tables   *tables.Tables // nil: ClickHouse is not asked
+	State    string         // URL; empty: not asked
+	Progress func(step string, done, total int64)
+}
+
+// Verify verifies a finished run from its folder alone: the loads are made again, and compared with what the pipeline says
+// now.
+func Verify(ctx context.Context, folder string, o Evidence) (*report.Verdict, error) {
+	m, err := ReadManifest(folder)
+	if err != nil {
+		return nil, err
+	}
+	e := verify.Evidence{
+		Kafka: o.Kafka, Serde: o.Serde, Naming: topics.Naming{Prefix: m.Prefix}, From: m.From, Ledger: m.Ledger, Tables: o.Tables, Progress: o.Progress,
+	}
+	if o.State != "" {
+		e.State = &verify.State{URL: o.State}
+	}
+	for i := range m.Parts {
+		log, err := readLog(folder, &m.Parts[i], o.Kafka)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", folder, m.Parts[i].Name, err)
+		}
+		e.Sent = append(e.Sent, verify.Load{Log: log})
+	}
+	v, err := verify.Run(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// Generator makes the events of a part again.
+func (p *Part) Generator() (*scans.Generator, error) {
+	shape, err := profile.Parse(ManifestFile, p.ProfileText)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := shape.Plan()
+	if err != nil {
+		return nil, err
+	}
+	load, err := shape.Load(p.Seed, p.Space)
+	if err != nil {
+		return nil, err
+	}
+	load.Start, load.Pace = p.Began, plan
+	return scans.NewRetailer(load)
+}
+
+func readLog(folder string, p *Part, kafka []kgo.Opt) (_ *send.Log, err error) {
+	g, err := p.Generator()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(folder, p.Log))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return send.ReadLog(io.Reader(f), g, kafka)
+}
