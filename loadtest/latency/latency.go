@@ -33,9 +33,9 @@ func (h Hop) Doc() string {
 	return [Hops]string{
 		"acknowledged by all in-sync replicas",
 		"the events of its document stand on the inventory inbox, read committed",
-		"it stands on the inventory inbox in canonical terms, read committed",
+		"it stands on the inventory inbox in canonical terms, read committed; up to 1 ms too long, as Kafka keeps milliseconds",
 		"the balance that contains it stands on topic balances, read committed",
-		"the row of that balance answers a query in ClickHouse",
+		"the row of that balance answers a query in ClickHouse, which is asked ten times a second",
 	}[h]
 }
 

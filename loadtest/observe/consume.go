@@ -53,6 +53,9 @@ func (x *Observers) consume(ctx context.Context, client *kgo.Client, topic strin
 // learning calls f, and once more where the registry knew a schema that the Serde did not.
 func (x *Observers) learning(ctx context.Context, f func() error) error {
 	err := f()
+	if err == nil {
+		return nil
+	}
 	var unknown *serde.UnknownSchemaError
 	if !errors.As(err, &unknown) {
 		return err

@@ -67,6 +67,19 @@ type Observers struct {
 // Start takes the topics' ends as of now and observes what comes after them, until Close or ctx's end. It fails where the
 // brokers cannot be reached or a topic does not exist.
 func Start(ctx context.Context, o Options) (*Observers, error) {
+	names := []string{o.Naming.Topic(topics.Balances)}
+	if o.Entry != "" {
+		names = append(names, o.Naming.Topic(topics.InventoryInbox))
+	}
+	ends, err := endsOf(ctx, o.Kafka, names)
+	if err != nil {
+		return nil, fmt.Errorf("observe the pipeline: %w", err)
+	}
+	return startAt(ctx, o, ends)
+}
+
+// startAt observes topics from offsets on.
+func startAt(ctx context.Context, o Options, from map[string]map[int32]kgo.Offset) (*Observers, error) {
 	if o.RowsEvery <= 0 {
 		o.RowsEvery = 100 * time.Millisecond
 	}
@@ -75,23 +88,15 @@ func Start(ctx context.Context, o Options) (*Observers, error) {
 		inbox: latency.New(o.Latency), balances: latency.New(o.Latency), rows: latency.New(o.Latency),
 	}
 	o.Tracker.rowsAwaited = o.Rows != nil
-	names := []string{o.Naming.Topic(topics.Balances)}
 	o.Tracker.inboxAwaited, o.Tracker.documentsAwaited = o.Entry == report.Movements, o.Entry == report.Documents
-	if o.Entry != "" {
-		names = append(names, o.Naming.Topic(topics.InventoryInbox))
-	}
-	ends, err := endsOf(ctx, o.Kafka, names)
-	if err != nil {
-		return nil, fmt.Errorf("observe the pipeline: %w", err)
-	}
 	ctx, x.cancel = context.WithCancel(ctx)
 	consumers := map[string]handler{
 		o.Naming.Topic(topics.Balances):       &balanceReader{observers: x},
 		o.Naming.Topic(topics.InventoryInbox): &inboxReader{observers: x},
 	}
-	for _, topic := range names {
+	for topic, offsets := range from {
 		client, err := kgo.NewClient(append(append([]kgo.Opt(nil), o.Kafka...),
-			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: ends[topic]}),
+			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			// What retention has removed cannot be observed; what stands behind it can.
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

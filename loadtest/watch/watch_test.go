@@ -170,6 +170,25 @@ func TestAProcessThatStartsAnewGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+// Where nobody tells when a process started, a counter that falls does.
+func TestACounterThatFellHasStartedAnew(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	p := newProcess(t, long)
+	p.cpu.Set(10)
+	p.commits(100, time.Millisecond, 1000)
+	w := still(t, Target{Name: "pipeline", Metrics: p.URL})
+	p.start(long)
+	p.cpu.Set(4)
+	p.commits(6, time.Millisecond, 60)
+	w.look(t.Context())
+	if got := w.named("pipeline", 0); got.CPUSeconds != 4 {
+		t.Errorf("%+v", got)
+	}
+	if c := w.Commits(); c.Count != 6 || c.Stages[0].Records != 10 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestAProcessThatStartsDuringTheRunCountsWhole(t *testing.T) {
 	p := newProcess(t, time.Now().Add(time.Minute))
 	p.away = true
