@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -69,37 +68,40 @@ type profile struct {
 	err    error // once done is closed
 }
 
-// startProfile has the last run's CPU profile written, where one is asked for: from the process's start, for as long as
-// the limit took, since no stage is done sooner.
+// startProfile has the last run's CPU profile written, where one is asked for: from when the stage is ready, so that master
+// data is read, and for as long as the limit took, since no stage is done sooner.
 func (d *drain) startProfile(ctx context.Context) *profile {
 	if d.options.Profile == "" || d.env.Run < d.options.Runs {
 		return &profile{}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	p := &profile{cancel: cancel, done: make(chan struct{})}
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", d.env.Admin, max(1, int(d.result.Limit.WallSeconds)))
+	seconds := max(1, int(d.result.Limit.WallSeconds))
 	go func() {
 		defer close(p.done)
+		if p.err = ready(ctx, d.env.Admin); p.err != nil {
+			return
+		}
 		var body []byte
-		if body, p.err = getOnceUp(ctx, url); p.err == nil {
+		if body, p.err = get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", d.env.Admin, seconds)); p.err == nil {
 			p.err = writeWhole(d.options.Profile, body)
 		}
 	}()
 	return p
 }
 
-// getOnceUp asks again until somebody answers.
-func getOnceUp(ctx context.Context, url string) ([]byte, error) {
+// ready returns once the stage says that it is.
+func ready(ctx context.Context, admin string) error {
 	again := time.NewTicker(pollEvery)
 	defer again.Stop()
 	for {
-		body, err := get(ctx, url)
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return body, err
+		_, err := get(ctx, "http://"+admin+"/readyz")
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the stage's profile: %w", err)
+			return fmt.Errorf("the stage's profile: it is not ready: %w", err)
 		case <-again.C:
 		}
 	}
@@ -117,10 +119,9 @@ func (p *profile) wait() error {
 }
 
 // stop ends a profile that nobody waits for any more.
-func (p *profile) stop() error {
+func (p *profile) stop() {
 	if p.taken() {
 		p.cancel()
 		<-p.done
 	}
-	return nil
 }

@@ -27,8 +27,8 @@ type Options struct {
 	Partitions int32  // default 8
 	Runs       int    // default 3
 	// Command makes the stage's process of one run: it must process what stands on Env.Naming's topics as the consumer
-	// group Env.Group, from the start, until it gets SIGTERM, and serve its metrics at Env.Admin. The benchmark starts it;
-	// its output is kept for errors.
+	// group Env.Group, from the start, until it gets SIGTERM, and answer at Env.Admin as every process does
+	// (/readyz, /metrics, /debug/pprof). The benchmark starts it; its output is kept for errors.
 	Command func(Env) (*exec.Cmd, error)
 	// Stores are the names of the stage's stores: each has a changelog topic, which the benchmark creates.
 	Stores []string

@@ -43,7 +43,8 @@ func (d *drain) drain(ctx context.Context) (m Measure, err error) {
 	}()
 	profile := d.startProfile(ctx)
 	defer func() {
-		err = errors.Join(err, profile.stop(), stop(cmd, left))
+		profile.stop()
+		err = errors.Join(err, stop(cmd, left))
 		if err != nil {
 			err = fmt.Errorf("%w\nthe stage's last output:\n%s", err, output.String())
 		}

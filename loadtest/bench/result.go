@@ -61,11 +61,11 @@ type Outcome struct {
 // A Measure is what one phase cost. What the system does not tell is 0 and left out.
 type Measure struct {
 	Records                     int64   `json:"records"`            // of the workload's unit
-	RecordsPerSecond            float64 `json:"records_per_second"` // from the first commit seen to the last
+	RecordsPerSecond            float64 `json:"records_per_second"` // from the first commit seen to the last; of the whole where half were done by the first
 	WallSeconds                 float64 `json:"wall_seconds"`       // its start included
 	FirstCommitSeconds          float64 `json:"first_commit_seconds,omitempty"`
 	CPUSecondsPerMillion        float64 `json:"cpu_seconds_per_million,omitempty"`        // of the whole process, its start included
-	SteadyCPUSecondsPerMillion  float64 `json:"steady_cpu_seconds_per_million,omitempty"` // from the first commit seen to the last
+	SteadyCPUSecondsPerMillion  float64 `json:"steady_cpu_seconds_per_million,omitempty"` // from the first commit seen to the last; none where half were done by the first
 	BrokerCPUSecondsPerMillion  float64 `json:"broker_cpu_seconds_per_million,omitempty"`
 	EngineCPUSecondsPerMillion  float64 `json:"engine_cpu_seconds_per_million,omitempty"`  // ClickHouse's
 	MachineCPUSecondsPerMillion float64 `json:"machine_cpu_seconds_per_million,omitempty"` // of all processes together

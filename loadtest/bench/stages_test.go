@@ -131,6 +131,7 @@ func (p *plainStage) serve(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.admin)
 	if err != nil {

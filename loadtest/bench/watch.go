@@ -80,14 +80,14 @@ func (w *watch) first(n int64) {
 	}
 }
 
-// measure ends the watch after n units. The rate is that from the first commit seen to now, where there was one: it leaves
-// out what a start costs, which is measured apart.
+// measure ends the watch after n units. The rate is that from the first commit seen to now, where less than half were done
+// by then: it leaves out what a start costs, which is measured apart. Else it is that of the whole.
 func (w *watch) measure(n int64) Measure {
 	w.rest()
 	m := w.measureResting(n)
 	if !w.firstAt.IsZero() {
 		m.FirstCommitSeconds = w.firstAt.Sub(w.began).Seconds()
-		if took := time.Since(w.firstAt).Seconds(); n > w.firstN && took > 0 {
+		if took := time.Since(w.firstAt).Seconds(); w.firstN < n/2 && took > 0 {
 			m.RecordsPerSecond = float64(n-w.firstN) / took
 			if now, ok := machine.CPUSeconds(w.pid); ok {
 				m.SteadyCPUSecondsPerMillion = (now - w.firstCPU) / float64(n-w.firstN) * 1e6
