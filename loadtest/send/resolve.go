@@ -134,15 +134,37 @@ func (l *Log) Resolve(ctx context.Context) error {
 	return nil
 }
 
-// existTimeout bounds the look for the topics before a run begins.
-const existTimeout = 30 * time.Second
+const (
+	// existTimeout bounds the look for the topics before a run begins.
+	existTimeout = 30 * time.Second
+	// appearWithin is how long a topic may be unknown to a broker that has just been told to create it.
+	appearWithin = 3 * time.Second
+	askAgain     = 100 * time.Millisecond
+)
 
 // topicsAreThere refuses a run to topics that nobody has created, before it begins.
 func (l *Log) topicsAreThere(ctx context.Context, client *kgo.Client) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, existTimeout, fmt.Errorf("no broker answers within %v", existTimeout))
 	defer cancel()
+	admin := kadm.NewClient(client)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for began := time.Now(); ; {
+		err := l.lookForTopics(ctx, admin)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Since(began) > appearWithin {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+func (l *Log) lookForTopics(ctx context.Context, admin *kadm.Client) error {
 	names := l.destinations()
-	found, err := kadm.NewClient(client).ListTopics(ctx, names...)
+	found, err := admin.ListTopics(ctx, names...)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
