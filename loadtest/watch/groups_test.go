@@ -13,13 +13,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"crossdock/internal/testservices"
 )
 
 const topic = "inbox"
 
 type rig struct {
 	t       *testing.T
-	cluster *kfake.Cluster
+	topic   string
+	cluster *kfake.Cluster // nil: real Kafka
 	kafka   []kgo.Opt
 	plain   *kgo.Client
 	admin   *kadm.Client
@@ -33,7 +36,12 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	r := &rig{t: t, cluster: c, kafka: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())}}
+	return newRigOn(t, topic, c, c.ListenAddrs()...)
+}
+
+func newRigOn(t *testing.T, topic string, c *kfake.Cluster, addrs ...string) *rig {
+	t.Helper()
+	r := &rig{t: t, topic: topic, cluster: c, kafka: []kgo.Opt{kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner())}}
 	client := func(more ...kgo.Opt) *kgo.Client {
 		cl, err := kgo.NewClient(append(append([]kgo.Opt(nil), r.kafka...), more...)...)
 		if err != nil {
@@ -42,7 +50,7 @@ func newRig(t *testing.T) *rig {
 		t.Cleanup(cl.Close)
 		return cl
 	}
-	r.plain, r.txn = client(), client(kgo.TransactionalID("t"))
+	r.plain, r.txn = client(), client(kgo.TransactionalID(topic))
 	r.admin = kadm.NewClient(r.plain)
 	return r
 }
@@ -62,7 +70,7 @@ func (r *rig) transaction(how kgo.TransactionEndTry, n int) {
 func (r *rig) produce(c *kgo.Client, partition int32, n int) {
 	r.t.Helper()
 	for range n {
-		if err := c.ProduceSync(r.t.Context(), &kgo.Record{Topic: topic, Partition: partition, Value: []byte("v")}).FirstErr(); err != nil {
+		if err := c.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Partition: partition, Value: []byte("v")}).FirstErr(); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -71,7 +79,7 @@ func (r *rig) produce(c *kgo.Client, partition int32, n int) {
 func (r *rig) commit(group string, partition int32, offset int64) {
 	r.t.Helper()
 	offsets := kadm.Offsets{}
-	offsets.AddOffset(topic, partition, offset, -1)
+	offsets.AddOffset(r.topic, partition, offset, -1)
 	if err := r.admin.CommitAllOffsets(r.t.Context(), group, offsets); err != nil {
 		r.t.Fatal(err)
 	}
@@ -119,21 +127,32 @@ func TestAGroupThatDoesNotExistYetHasNoLag(t *testing.T) {
 // A topic that is written in transactions ends with markers, which no group commits: a group that has read all is behind
 // by nothing.
 func TestMarkersAtTheEndAreNoLag(t *testing.T) {
-	r := newRig(t)
-	r.transaction(kgo.TryCommit, 3) // 0 to 2, marker 3
-	r.transaction(kgo.TryAbort, 2)  // 4 to 5, marker 6
-	w := r.watch("inventory", "other")
-	r.commit("inventory", 0, 3)
-	r.commit("other", 0, 1)
-	r.want(w, "while it moves, offsets count", map[string]int64{"inventory": 4, "other": 6})
-	r.want(w, "when it stands still, records count", map[string]int64{"inventory": 0, "other": 2})
-	r.want(w, "as long as it does", map[string]int64{"inventory": 0, "other": 2})
-	r.transaction(kgo.TryCommit, 1) // 7, marker 8
-	r.want(w, "something new", map[string]int64{"inventory": 6, "other": 8})
-	r.want(w, "is counted", map[string]int64{"inventory": 1, "other": 3})
-	r.commit("inventory", 0, 8)
-	r.lag(w)
-	r.want(w, "it has come to the end", map[string]int64{"inventory": 0, "other": 3})
+	testservices.Brokers(t, func(t *testing.T, c testservices.Cluster) {
+		topic, inventory, other := c.Prefix+"inbox", c.Prefix+"inventory", c.Prefix+"other"
+		r := newRigOn(t, topic, nil, c.Addr)
+		if _, err := r.admin.CreateTopic(t.Context(), 2, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := r.admin.DeleteTopic(context.Background(), topic); err != nil {
+				t.Error(err)
+			}
+		})
+		r.transaction(kgo.TryCommit, 3) // 0 to 2, marker 3
+		r.transaction(kgo.TryAbort, 2)  // 4 to 5, marker 6
+		w := r.watch(inventory, other)
+		r.commit(inventory, 0, 3)
+		r.commit(other, 0, 1)
+		r.want(w, "while it moves, offsets count", map[string]int64{inventory: 4, other: 6})
+		r.want(w, "when it stands still, records count", map[string]int64{inventory: 0, other: 2})
+		r.want(w, "as long as it does", map[string]int64{inventory: 0, other: 2})
+		r.transaction(kgo.TryCommit, 1) // 7, marker 8
+		r.want(w, "something new", map[string]int64{inventory: 6, other: 8})
+		r.want(w, "is counted", map[string]int64{inventory: 1, other: 3})
+		r.commit(inventory, 0, 8)
+		r.lag(w)
+		r.want(w, "it has come to the end", map[string]int64{inventory: 0, other: 3})
+	})
 }
 
 func TestABrokerThatIsAwayIsAGap(t *testing.T) {
