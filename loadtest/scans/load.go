@@ -87,7 +87,8 @@ type Hottest struct {
 
 // Offline says how many scans come from devices that had no network, and what those do when they have it again: they
 // send what they kept, as fast as they can, among the other traffic. A picker scans 80 lines an hour with 4 scans each (WERC),
-// so a device that was away for an hour brings 320.
+// so a device that was away for an hour brings 320. No flush is under way when a run begins: the share is reached once the
+// first ones have ended, after some ten seconds.
 type Offline struct {
 	Share    float64       // of all movements; default 0.005, at most 0.5
 	Min, Max time.Duration // how long a device is away; default 5 min to 4 h

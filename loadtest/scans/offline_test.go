@@ -12,17 +12,17 @@ func seconds(m event.Micros) float64 { return float64(m) / 1e6 }
 // In equilibrium the scans of devices that were offline are their share of all movements, at any rate.
 func TestOfflineDevicesHaveTheirShareOfAllMovements(t *testing.T) {
 	if testing.Short() {
-		t.Skip("six million events")
+		t.Skip("ten million events")
 	}
 	for _, c := range []struct {
 		share   float64
 		rate, n int
-	}{{0.005, 24_000, 3_000_000}, {0.05, 24_000, 1_000_000}, {0.5, 24_000, 1_000_000}, {0.05, 100, 500_000}, {0.02, 250_000, 1_000_000}} {
+	}{{0.005, 24_000, 3_000_000}, {0.05, 24_000, 1_000_000}, {0.5, 24_000, 1_000_000}, {0.05, 100, 500_000}, {0.02, 250_000, 4_000_000}} {
 		g := retailed(t, func(l *Load) { l.Rate, l.Offline.Share = c.rate, c.share })
 		offline, movements := 0, 0
 		for i := range c.n {
 			s := g.Next()
-			if i < c.n/3 || !s.Kind.Movement() {
+			if i < c.n/2 || !s.Kind.Movement() {
 				continue
 			}
 			movements++
