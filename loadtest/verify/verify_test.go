@@ -180,16 +180,3 @@ func TestTwoMillionMovementsAreRecountedInBoundedMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(checks)
 }
-
-func BenchmarkRecount(b *testing.B) {
-	g, err := scans.NewEnriched(scans.DefaultLoad(1))
-	if err != nil {
-		b.Fatal(err)
-	}
-	o := oracle.New(oracle.Options{})
-	for b.Loop() {
-		if _, err := o.Expect(&g.Next().Movement); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
