@@ -56,6 +56,27 @@ func short(v float64) string {
 	return text
 }
 
+// grouped sets commas into the long numbers of a text that somebody else wrote.
+func grouped(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		rest := strings.TrimLeft(text, "0123456789")
+		if digits := text[:len(text)-len(rest)]; len(digits) > 4 && len(digits) < 19 && digits[0] != '0' && !strings.HasSuffix(b.String(), ".") {
+			n, _ := strconv.ParseInt(digits, 10, 64) // at most 18 digits
+			b.WriteString(count(n))
+		} else {
+			b.WriteString(digits)
+		}
+		end := strings.IndexAny(rest, "0123456789")
+		if end < 0 {
+			end = len(rest)
+		}
+		b.WriteString(rest[:end])
+		text = rest[end:]
+	}
+	return b.String()
+}
+
 // rate is 24,000/s.
 func rate(v float64) string {
 	if text := short(v); text != absent {
@@ -88,7 +109,7 @@ func scaled(us float64, number func(float64) string) string {
 // seconds is how long something took: 4.8 s, 10 min, 10 min 5 s, 2 h 5 min.
 func seconds(s float64) string {
 	switch {
-	case math.IsNaN(s) || math.IsInf(s, 0) || math.Abs(s) > 1e12:
+	case math.IsNaN(s) || math.IsInf(s, 0) || math.Abs(s) > 1e15:
 		return absent
 	case math.Abs(s) < 1 && s != 0:
 		return scaled(s*1e6, short)

@@ -31,6 +31,7 @@ type page struct {
 type section struct {
 	ID      string
 	Title   string
+	Short   string // for the list of sections; empty: Title
 	Intro   []string
 	Figures []figureView // over the whole width
 	Small   []figureView // side by side
@@ -64,6 +65,7 @@ type table struct {
 	Head    []string
 	Rows    []row
 	Wordy   []int
+	Full    bool // takes the whole width
 }
 
 // Words says whether a column holds text.

@@ -35,7 +35,7 @@ func (c *Comparison) WriteHTML(w io.Writer) error {
 		if s.side.Objectives > 0 {
 			about += fmt.Sprintf(" %d of %d objectives met.", s.side.Met, s.side.Objectives)
 		}
-		p.Sides = append(p.Sides, sideView{s.letter, or(s.side.Run, "without a name"), s.side.Headline, about, s.side.Verdict, s.side.state})
+		p.Sides = append(p.Sides, sideView{s.letter, or(s.side.Run, "without a name"), s.side.Headline, about, grouped(s.side.Verdict), s.side.state})
 	}
 	p.Sections = append(p.Sections, c.setupSection(), c.figuresSection())
 	if s := c.curvesSection(); len(s.Figures) > 0 {
@@ -82,7 +82,7 @@ func (c *Comparison) figuresSection() section {
 	s := section{ID: "figures", Title: "Figures", Intro: []string{
 		fmt.Sprintf("The bar runs from the middle, no change, to the ratio B/A, on a logarithmic scale that ends at a quarter and at four times. Changes under %s are not judged: of one run each they may be chance.", share(noticeable, 1)),
 	}}
-	t := table{Head: []string{"", "A", "B", "B/A", "¼× to 4×", ""}, Wordy: []int{5}}
+	t := table{Head: []string{"", "A", "B", "B/A", "¼× to 4×", ""}, Wordy: []int{5}, Full: true}
 	section := ""
 	for i, f := range c.Figures {
 		if f.Section != section {

@@ -45,7 +45,7 @@ func (r *Report) costSection() (section, bool) {
 		fmt.Sprintf("%s cost the most: %s CPU seconds per million events.", dearest.Name, figure(dearest.CPUSecondsPerMillion)),
 		fmt.Sprintf("Small lines run over the run's time from zero; they share their height among processes, which is %s cores and %s.", figure(mostCores), size(int64(mostBytes))),
 	}
-	t := table{Head: []string{"Process", "CPU s per million events", "CPU seconds", "Most cores used", "Cores over time", "Peak memory", "Memory over time", "Seen by"}, Wordy: []int{7}}
+	t := table{Head: []string{"Process", "CPU s per million events", "CPU seconds", "Most cores used", "Cores over time", "Peak memory", "Memory over time"}, Full: true}
 	for i, p := range r.Processes {
 		at, cores := busy(p)
 		top := absent
@@ -61,14 +61,20 @@ func (r *Report) costSection() (section, bool) {
 			peak = size(p.PeakBytes)
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Text: p.Name}, {Text: figure(p.CPUSecondsPerMillion)}, {Text: figure(p.CPUSeconds)},
+			{Text: p.Name, Of: seenBy(p)}, {Text: figure(p.CPUSecondsPerMillion)}, {Text: figure(p.CPUSeconds)},
 			{Text: top}, {Drawing: spark(fmt.Sprintf("cost-cpu-%d", i), p.Name+": cores used over time", at, cores, last, mostCores, 0), Class: "fig"},
 			{Text: peak}, {Drawing: spark(fmt.Sprintf("cost-memory-%d", i), p.Name+": memory over time", memoryAt, memory, last, mostBytes, 1), Class: "fig"},
-			{Text: p.From},
 		}})
 	}
 	s.Tables = []table{t}
 	return s, true
+}
+
+func seenBy(p Process) string {
+	if p.From == "" {
+		return ""
+	}
+	return "by " + p.From
 }
 
 // spark is a small line; nothing where there is nothing to draw.
@@ -78,6 +84,10 @@ func spark(id, title string, x, y []float64, last, high float64, colour int) tem
 	}
 	return chart.Spark{Title: title, X: x, Y: y, Last: last, High: max(high, 1e-9), Colour: colour}.Draw(chart.Frame{Width: 150, Height: 34, ID: id}).SVG
 }
+
+// commitColumns is how many columns the commits over time have at most: they are few in a second, so means of several seconds
+// tell more.
+const commitColumns = 120
 
 func (r *Report) commitsSection() (section, bool) {
 	c := r.Commits
@@ -99,7 +109,7 @@ func (r *Report) commitsSection() (section, bool) {
 	if len(t.Rows) > 0 {
 		s.Tables = []table{t}
 	}
-	if columns := r.over(columnsMost); slices.ContainsFunc(columns, func(c column) bool { return c.Commits > 0 }) {
+	if columns := r.over(commitColumns); slices.ContainsFunc(columns, func(c column) bool { return c.Commits > 0 }) {
 		line := rateOf("commits", 0, columns, func(c column) float64 { return float64(c.Commits) })
 		title := fmt.Sprintf("Up to %s commits a second, all stages together", short(highest(line)))
 		l := chart.Lines{Across: timeAxis(columns), Up: chart.Amount("commits per second", highest(line), short), Series: []chart.Series{line}, Bands: r.bands()}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"crossdock/loadtest/report/chart"
@@ -104,22 +105,22 @@ func quantileFigure(id, title string, curves []curve) (figureView, bool) {
 		return figureView{}, false
 	}
 	end = max(1, end)
-	l.Across = chart.Axis{Label: "share of events that were at least this fast; each step is ten times rarer", Scale: chart.Linear(0, end), Format: ninesText, Ticks: func(most int) []chart.Tick {
+	l.Across = chart.Axis{Label: "share of events at least this fast", Scale: chart.Linear(0, end), Format: ninesText, Ticks: func(most int) []chart.Tick {
 		all := []chart.Tick{{At: 0, Text: "0 %"}, {At: nines(0.5), Text: "50 %"}, {At: 1, Text: "90 %"}, {At: 2, Text: "99 %"}, {At: 3, Text: "99.9 %"}, {At: 4, Text: "99.99 %"}, {At: 5, Text: "99.999 %"}, {At: 6, Text: "99.9999 %"}}
 		if float64(most) < end*1.6 {
 			all = append(all[:1], all[2:]...) // 50 % is the closest to its neighbour
+		}
+		if float64(most) < end {
+			all = []chart.Tick{all[0], all[2], all[4], all[6]}
 		}
 		for len(all) > 0 && all[len(all)-1].At > end+0.01 {
 			all = all[:len(all)-1]
 		}
 		return all
 	}}
-	if end <= 4.5 {
-		l.Across.Label = "share of events at least this fast"
-	}
 	l.Up = chart.Magnitude("latency, logarithmic", low, high, microsShort)
 	l.Up.Format = func(us float64) string { return micros(int64(us)) }
-	note := "Read from the left: at 99 % the line tells how long the fastest 99 of 100 events took at most. A step up at the right is a pause that few events met."
+	note := "Read from the left: at 99 % the line tells how long the fastest 99 of 100 events took at most. Each step to the right is ten times rarer. A step up at the right is a pause that few events met."
 	return lines(id, title, note, l, 330, quantileTable(curves)), true
 }
 
@@ -213,22 +214,22 @@ func (r *Report) heatSection() (section, bool) {
 	thresholds := chart.Thresholds(most)
 	s.Intro = []string{fmt.Sprintf("Each column is %s of the run, each row a range of latency, and the shade how many events of that time took that long. The line is p99: 99 of 100 events lie below it. Events count at the time at which they were due.", seconds(all[0].To-all[0].From))}
 	for _, p := range panels {
-		f := r.heatFigure(p.hop, p.counts, all, thresholds, low, high)
-		s.Figures = append(s.Figures, f)
+		s.Figures = append(s.Figures, r.heatFigure(p.hop, p.counts, all, thresholds, low, high))
+	}
+	for _, swatch := range chart.Legend(thresholds, count) {
+		s.Figures[0].Legend = append(s.Figures[0].Legend, legendEntry{chart.Key(swatch.Class), swatch.Text})
+	}
+	if len(panels) > 1 {
+		s.Intro = append(s.Intro, "Rows and shades are the same in all of these charts; the legend above the first counts events in a cell.")
 	}
 	return s, true
 }
 
 func (r *Report) heatFigure(h Hop, counts [][]int64, all []column, thresholds []int64, low, high int) figureView {
 	c := chart.Heat{Across: timeAxis(all), Edges: edges(all), Thresholds: thresholds, UpLabel: "latency, logarithmic", MarkName: "p99", Bands: r.bands()}
-	for row := low; row <= high; row++ {
-		name := ""
-		if row > 0 && row-1 < len(h.Edges) {
-			name = microsShort(float64(h.Edges[row-1]))
-		}
-		c.Rows = append(c.Rows, name)
-	}
+	c.Rows, c.Marks = high-low+1, rowMarks(h, low, high)
 	worst, worstAt := -1, 0.0
+	var worsts []int
 	hover := &chart.Hover{Names: []string{"events", "p50 at most", "p99 at most", "slowest at most"}}
 	t := &table{Caption: "by part of the run, to the upper edge of a row", Head: []string{"From", "Events", "p50 at most", "p99 at most", "Slowest at most"}}
 	across := c.Across.Scale
@@ -243,6 +244,7 @@ func (r *Report) heatFigure(h Hop, counts [][]int64, all []column, thresholds []
 			c.Mark = append(c.Mark, math.NaN())
 		} else {
 			c.Mark = append(c.Mark, float64(row-low+1))
+			worsts = append(worsts, row)
 			if row > worst {
 				worst, worstAt = row, all[i].From
 			}
@@ -261,19 +263,62 @@ func (r *Report) heatFigure(h Hop, counts [][]int64, all []column, thresholds []
 		}
 		t.Rows = append(t.Rows, cells(append([]string{clock(all[i].From)}, heatFacts(h, sum)...)...))
 	}
-	title := fmt.Sprintf("%s: %s", hopLabel(h.Name), "p99 never above "+edgeText(h, worst))
-	if worst >= 0 && len(counts) > 1 {
-		title += ", its worst from " + clock(worstAt)
-	}
+	title := heatTitle(h, worsts, worst, worstAt)
 	c.Title = title
 	c.Desc = "A heat map: time from left to right, latency upwards, darker where more events are. The table beneath holds its numbers."
 	f := figureView{ID: "heat-" + safeID(h.Name), Title: title, Ramp: true, Hover: hover, Table: t}
-	for _, swatch := range chart.Legend(thresholds, count) {
-		f.Legend = append(f.Legend, legendEntry{chart.Key(swatch.Class), swatch.Text})
-	}
-	height := 68 + max(90, min(260, float64(len(c.Rows))*7))
+	height := 68 + max(100, min(240, float64(c.Rows)*14))
 	f.draw(c, height, height)
 	return f
+}
+
+// heatTitle says what p99 was as a rule, and at its worst.
+func heatTitle(h Hop, rows []int, worst int, at float64) string {
+	if worst < 0 {
+		return hopLabel(h.Name) + ": nothing was measured"
+	}
+	sorted := slices.Sorted(slices.Values(rows))
+	typical := sorted[len(sorted)/2]
+	if typical == worst {
+		return fmt.Sprintf("%s: p99 was at most %s at all times", hopLabel(h.Name), edgeText(h, worst))
+	}
+	return fmt.Sprintf("%s: p99 was at most %s for half of the time, and reached %s at %s", hopLabel(h.Name), edgeText(h, typical), edgeText(h, worst), clock(at))
+}
+
+// rowMarks names round latencies, at their heights over the lowest row that is drawn.
+func rowMarks(h Hop, low, high int) []chart.RowMark {
+	if len(h.Edges) == 0 || low > len(h.Edges) {
+		return nil
+	}
+	var all []chart.RowMark
+	for power := 1.0; power <= 1e12; power *= 10 {
+		for fine, digit := range []float64{1, 2, 5} {
+			if at := heightOf(h.Edges, digit*power) - float64(low); at >= 0 && at <= float64(high-low+1) {
+				all = append(all, chart.RowMark{At: at, Text: microsShort(digit * power), Fine: min(1, fine)})
+			}
+		}
+	}
+	return all
+}
+
+// heightOf is where a latency lies among rows: on a border, or between two in proportion to its logarithm; -1 where it lies
+// in one of the outer rows, which have but one edge.
+func heightOf(edges []int64, us float64) float64 {
+	for i, edge := range edges {
+		switch upper := float64(edge); {
+		case us == upper:
+			return float64(i + 1)
+		case us < upper && i == 0:
+			return -1
+		case us < upper:
+			lower := float64(edges[i-1])
+			if lower <= 0 {
+				return -1
+			}
+			return float64(i) + math.Log(us/lower)/math.Log(upper/lower)
+		}
+	}
+	return -1
 }
 
 // heatFacts are a column's events, and the upper edges of the rows of its p50, p99 and slowest.
@@ -312,9 +357,9 @@ func edgeText(h Hop, row int) string {
 	case row < 0:
 		return absent
 	case row < len(h.Edges):
-		return micros(h.Edges[row])
+		return microsShort(float64(h.Edges[row]))
 	case len(h.Edges) > 0:
-		return "more than " + micros(h.Edges[len(h.Edges)-1])
+		return "more than " + microsShort(float64(h.Edges[len(h.Edges)-1]))
 	}
 	return absent
 }

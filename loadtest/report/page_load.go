@@ -125,6 +125,7 @@ func (r *Report) throughputSection() (section, bool) {
 	due := rateOf("due by the plan", 0, all, func(c column) float64 { return float64(c.Due) })
 	due.Behind = true
 	made := rateOf("made", 1, all, func(c column) float64 { return float64(c.Made) })
+	made.Wide = true // the other mostly lies upon it
 	acknowledged := rateOf("acknowledged", 0, all, func(c column) float64 { return float64(c.Acknowledged) })
 	series := []chart.Series{due, made, acknowledged}
 	_, peak := r.rates()
@@ -140,7 +141,7 @@ func (r *Report) throughputSection() (section, bool) {
 	if len(r.Outages) > 0 {
 		note += outageNote
 	}
-	l := chart.Lines{Across: timeAxis(all), Up: chart.Amount("events per second", highest(series...), rate), Series: series, Bands: r.bands()}
+	l := chart.Lines{Across: timeAxis(all), Up: chart.Amount("events per second", highest(series...), short), Series: series, Bands: r.bands()}
 	l.Up.Format = rate
 	s.Figures = append(s.Figures, lines("throughput-entry", title, note, l, 280, r.rateTable(due, made, acknowledged)))
 
@@ -152,21 +153,19 @@ func (r *Report) throughputSection() (section, bool) {
 		if !looked {
 			continue
 		}
-		scale := 1.0
-		if h.Share > 0 && h.Share < 1 {
-			scale, sampled = 1/h.Share, true
-		}
-		seen = append(seen, rateOf(hopLabel(h.Name), i, all, func(c column) float64 { return float64(c.Seen[h.Name]) * scale }))
+		sampled = sampled || h.Share > 0 && h.Share < 1
+		seen = append(seen, rateOf(hopLabel(h.Name), i, all, func(c column) float64 { return float64(c.Seen[h.Name]) }))
 	}
 	if len(seen) > 0 {
 		last := seen[len(seen)-1]
 		title := fmt.Sprintf("Events came out at up to %s (%s)", rate(highest(last)), strings.ToLower(last.Name[:1])+last.Name[1:])
 		note := "How many events were first seen at each hop. A hop counts the events that must come there and none twice: without copies and poison, and movements alone where it is about stock, so its line may lie below what was due."
 		if sampled {
-			note += " Where a hop was measured on a sample, its count is scaled up."
+			note += " Where a hop was measured on a sample, its count is an estimate."
 		}
 		drawn := append([]chart.Series{due}, seen...)
-		l := chart.Lines{Across: timeAxis(all), Up: chart.Amount("events per second", highest(drawn...), rate), Series: drawn, Bands: r.bands()}
+		l := chart.Lines{Across: timeAxis(all), Up: chart.Amount("events per second", highest(drawn...), short), Series: drawn, Bands: r.bands()}
+		l.Up.Format = rate
 		s.Figures = append(s.Figures, lines("throughput-seen", title, note, l, 280, r.rateTable(drawn...)))
 	}
 	return s, true

@@ -61,11 +61,11 @@ func (r *Report) tiles() []tile {
 	var all []tile
 	if r.Sent.Made > 0 {
 		mean, peak := r.rates()
-		note := ""
+		note := "on the mean"
 		if peak > 0 {
-			note = "at most " + rate(peak) + " due"
+			note += "; at most " + rate(peak) + " due"
 		}
-		all = append(all, tile{"Acknowledged, on the mean", rate(mean), note})
+		all = append(all, tile{"Acknowledged", rate(mean), note})
 	}
 	if h, ok := r.mainHop(); ok {
 		all = append(all,
@@ -134,7 +134,7 @@ func (r *Report) failingSection() (section, bool) {
 		s.Keys = append(s.Keys, view)
 	}
 	if len(v.Failing) > 0 {
-		s.Title = "Verification: what is wrong"
+		s.Title, s.Short = "Verification: what is wrong", "Verification"
 		s.Intro = append(s.Intro, "The keys below are not as they were sent; each with what differs, and with the events that should have made it.")
 	}
 	if more := len(v.Failing) - keysShown; more > 0 {
@@ -148,11 +148,11 @@ func (r *Report) objectivesSection() (section, bool) {
 		return section{}, false
 	}
 	met, missed := r.objectives()
-	s := section{ID: "objectives", Title: "All objectives were met"}
+	s := section{ID: "objectives", Short: "Objectives", Title: "All objectives were met"}
 	if len(missed) > 0 {
 		s.Title = fmt.Sprintf("%d of %d objectives were met", met, len(r.Objectives))
 	}
-	t := table{Head: []string{"Objective", "", "Wanted", "Got"}, Wordy: []int{1}}
+	t := table{Head: []string{"Objective", "", "Wanted", "Got"}, Wordy: []int{1, 2, 3}}
 	for _, o := range r.Objectives {
 		state, word := good, "met"
 		if !o.Met {

@@ -26,6 +26,8 @@ type statement struct {
 // hopLabel is a hop's name for somebody who does not know the code.
 func hopLabel(name string) string {
 	switch name {
+	case "":
+		return ""
 	case "accepted":
 		return "Accepted"
 	case "translated":
@@ -141,7 +143,7 @@ func (r *Report) whatRan() string {
 	}
 	b.WriteString(". ")
 	if s := r.Sent; s.Made > 0 || s.Planned > 0 {
-		fmt.Fprintf(&b, "Of %s planned, %s made and %s acknowledged", plural(s.Planned, "event", "events"), count(s.Made), count(s.Acknowledged))
+		fmt.Fprintf(&b, "Of %s planned, %s were made and %s acknowledged", plural(s.Planned, "event", "events"), count(s.Made), count(s.Acknowledged))
 		if s.Unknown > 0 {
 			fmt.Fprintf(&b, "; of %s it is not known whether they arrived", count(s.Unknown))
 		}
@@ -212,7 +214,7 @@ func (r *Report) verdictStatement() statement {
 	if v == nil {
 		return statement{neutral, "Verdict", "Not verified: nobody compared the outputs with what was sent."}
 	}
-	text := v.Line
+	text := grouped(v.Line)
 	if text == "" {
 		text = fmt.Sprintf("%s events, %s lost, %s duplicated, %s wrong", count(v.Events), count(v.Lost), count(v.Duplicated), count(v.Wrong))
 	}
@@ -268,6 +270,9 @@ func (r *Report) toolStatement() statement {
 }
 
 func (r *Report) outagesStatement() statement {
+	if len(r.Outages) == 0 && r.Sent.Made == 0 {
+		return statement{neutral, "Outages", "Nothing was sent that could have met one."}
+	}
 	if len(r.Outages) == 0 {
 		return statement{good, "Outages", "None."}
 	}
@@ -286,6 +291,9 @@ func (r *Report) outagesStatement() statement {
 }
 
 func (r *Report) endStatement() statement {
+	if r.Stopped == "" && r.Sent.Made == 0 {
+		return statement{neutral, "End", "Nothing ran."}
+	}
 	if r.Stopped == "" {
 		return statement{good, "End", "The plan ran to its end."}
 	}
@@ -309,6 +317,8 @@ func readingLabel(source string) string {
 		return "ClickHouse's balances"
 	case "clickhouse ledger":
 		return "ClickHouse's ledger"
+	case "dead letters":
+		return "the dead letters topic"
 	case "exceptions":
 		return "the exceptions topic"
 	case "parked":

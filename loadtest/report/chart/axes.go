@@ -29,7 +29,7 @@ func lay(f Frame, across, up Axis, right float64) plot {
 	for _, t := range up.ticks(rows(f)) {
 		left = max(left, widest(t.Text))
 	}
-	p := plot{x: left + 12, y: above, across: across, up: up}
+	p := plot{x: min(left+12, f.Width/2), y: above, across: across, up: up}
 	p.w = max(40, f.Width-p.x-right)
 	p.h = max(20, f.Height-above-below)
 	return p
@@ -57,13 +57,27 @@ func (c *canvas) axes(p plot, f Frame) {
 func (c *canvas) across(p plot) {
 	bottom := p.y + p.h
 	c.line("axis", p.x, bottom, p.x+p.w, bottom)
+	end := math.Inf(-1)
 	for _, t := range p.across.ticks(p.columns()) {
-		x := p.px(t.At)
+		x, half := p.px(t.At), widest(t.Text)/2
 		c.line("axis", x, bottom, x, bottom+4)
+		if x-half < end+4 {
+			continue // it would touch the one before
+		}
 		c.text("tick", x, bottom+18, "middle", t.Text)
+		end = x + half
 	}
-	if p.across.Label != "" {
-		c.text("name", p.x+p.w, bottom+36, "end", p.across.Label)
+	c.acrossName(p, p.across.Label)
+}
+
+// acrossName writes the horizontal axis' name below its end, or from the drawing's edge where it is too long for that.
+func (c *canvas) acrossName(p plot, name string) {
+	switch at := p.y + p.h + 36; {
+	case name == "":
+	case widest(name) > p.x+p.w:
+		c.text("name", 0, at, "start", name)
+	default:
+		c.text("name", p.x+p.w, at, "end", name)
 	}
 }
 

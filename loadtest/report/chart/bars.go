@@ -17,7 +17,11 @@ type Bars struct {
 
 // Draw draws into a frame.
 func (b Bars) Draw(f Frame) Drawing {
-	p := lay(f, Axis{Scale: Linear(0, float64(max(1, len(b.Values))))}, b.Up, 14)
+	right := 0.0
+	if b.Between && len(b.Names) > 0 { // the last stands below the plot's end
+		right = widest(b.Names[len(b.Names)-1])/2 + 2
+	}
+	p := lay(f, Axis{Scale: Linear(0, float64(max(1, len(b.Values))))}, b.Up, max(14, right))
 	var c canvas
 	c.open(f, b.Title, b.Desc)
 	c.axes(p, f)
@@ -46,9 +50,7 @@ func (b Bars) Draw(f Frame) Drawing {
 		}
 		c.text("tick", x, p.y+p.h+18, "middle", name)
 	}
-	if b.AcrossLabel != "" {
-		c.text("name", p.x+p.w, p.y+p.h+36, "end", b.AcrossLabel)
-	}
+	c.acrossName(p, b.AcrossLabel)
 	c.bounds(p, b.Bounds)
 	return Drawing{SVG: c.close(), Left: p.x / f.Width, Width: p.w / f.Width}
 }

@@ -15,13 +15,21 @@ type Heat struct {
 	Title, Desc string
 	Across      Axis
 	Edges       []float64 // of the columns, one more than there are
-	Rows        []string  // names of the rows' lower edges, from the bottom; "" for one that has none
+	Rows        int       // from the bottom
+	Marks       []RowMark // of the vertical axis, from the bottom
 	UpLabel     string    // name of the vertical axis, with its unit
 	Counts      [][]int64 // by column, by row from the bottom
 	Thresholds  []int64   // growing, at most Levels: a count is of the level of the last one that it reaches
 	Mark        []float64 // by column, a height in rows (NaN: none), drawn as a line over the shades
 	MarkName    string    // what the line is, written on a wide drawing
 	Bands       []Band    // of time, marked above the plot
+}
+
+// A RowMark names a height, in rows from the bottom. Fine ones are left out where there is no room: the higher, the sooner.
+type RowMark struct {
+	At   float64
+	Text string
+	Fine int
 }
 
 // Thresholds are round steps for counts up to high, at most Levels of them.
@@ -70,24 +78,26 @@ func Shade(level, levels int) string {
 
 // Draw draws into a frame. Its height is that of rows of at least 6 pixels.
 func (h Heat) Draw(f Frame) Drawing {
-	left := widest(h.Rows...) + 12
+	left := 12.0
+	for _, m := range h.Marks {
+		left = max(left, widest(m.Text)+12)
+	}
 	p := plot{x: left, y: above, w: max(40, f.Width-left-14), h: max(20, f.Height-above-below), across: h.Across}
 	if f.Direct && h.MarkName != "" {
 		p.w = max(40, p.w-widest(h.MarkName)-20)
 	}
 	var c canvas
 	c.open(f, h.Title, h.Desc)
-	rowCount := len(h.Rows)
-	if rowCount == 0 || len(h.Edges) < 2 {
+	if h.Rows <= 0 || len(h.Edges) < 2 {
 		c.text("name", f.Width/2, f.Height/2, "middle", "nothing was measured")
 		return Drawing{SVG: c.close(), Left: p.x / f.Width, Width: p.w / f.Width}
 	}
-	tall := p.h / float64(rowCount)
+	tall := p.h / float64(h.Rows)
 	c.rect("h0", p.x, p.y, p.w, p.h)
 	for level := 1; level <= len(h.Thresholds); level++ {
 		c.path(Shade(level, len(h.Thresholds)), h.cells(p, level, tall))
 	}
-	c.rowNames(p, h.Rows, tall)
+	c.rowNames(p, h.Marks, tall)
 	if h.UpLabel != "" {
 		c.text("name", 0, 11, "start", h.UpLabel)
 	}
@@ -112,7 +122,7 @@ func (h Heat) Draw(f Frame) Drawing {
 func (h Heat) cells(p plot, level int, tall float64) string {
 	var d strings.Builder
 	height := coordinate(tall + 0.3) // so that no hairline of the ground shows between rows
-	for row := range h.Rows {
+	for row := range max(0, h.Rows) {
 		y := coordinate(p.y + p.h - float64(row+1)*tall - 0.3)
 		for column := 0; column+1 < len(h.Edges); column++ {
 			if h.levelAt(column, row) != level {
@@ -138,17 +148,30 @@ func (h Heat) levelAt(column, row int) int {
 	return h.level(h.Counts[column][row])
 }
 
-// rowNames writes the names of edges that have room.
-func (c *canvas) rowNames(p plot, names []string, tall float64) {
-	last := math.Inf(1)
-	for i, name := range names {
-		y := p.y + p.h - float64(i)*tall
-		if name == "" || last-y < lineHeight+3 {
+// rowNames writes the marks of the vertical axis, all kinds where there is room, else the rounder ones.
+func (c *canvas) rowNames(p plot, marks []RowMark, tall float64) {
+	coarse := 0
+	for _, m := range marks {
+		coarse = max(coarse, m.Fine)
+	}
+	for ; coarse > 0; coarse-- {
+		last, fits := math.Inf(1), true
+		for _, m := range marks {
+			if y := m.At * tall; m.Fine <= coarse {
+				fits, last = fits && math.Abs(last-y) >= lineHeight+2, y
+			}
+		}
+		if fits {
+			break
+		}
+	}
+	for _, m := range marks {
+		if m.Fine > coarse || !finite(m.At) {
 			continue
 		}
+		y := p.y + p.h - m.At*tall
 		c.line("axis", p.x-4, y, p.x, y)
-		c.text("tick", p.x-8, y+4, "end", name)
-		last = y
+		c.text("tick", p.x-8, y+4, "end", m.Text)
 	}
 }
 
@@ -161,7 +184,7 @@ func (h Heat) mark(p plot, tall float64) (d string, end float64) {
 			drawn = false
 			continue
 		}
-		y := p.y + p.h - max(0, min(float64(len(h.Rows)), v))*tall
+		y := p.y + p.h - max(0, min(float64(h.Rows), v))*tall
 		if drawn {
 			b.WriteString("V" + coordinate(y))
 		} else {
@@ -210,6 +233,6 @@ func LineKey(s Series) template.HTML {
 	}
 	var c canvas
 	c.raw(`<svg class="key" viewBox="0 0 14 14" aria-hidden="true">`)
-	c.line("line "+colour(s.Colour), 0, 7, 14, 7)
+	c.line(s.class(), 0, 7, 14, 7)
 	return c.close()
 }

@@ -24,6 +24,8 @@ type Series struct {
 	Step bool
 	// Behind fills a step down to the axis in grey: what the others are measured against.
 	Behind bool
+	// Wide draws a broad line, which is still seen where another lies upon it.
+	Wide bool
 }
 
 // A Hover is what follows the pointer: at which share of the plot, with which heading and values by series.
@@ -47,19 +49,19 @@ func (l Lines) Draw(f Frame) Drawing {
 	p := lay(f, l.Across, l.Up, right)
 	var c canvas
 	c.open(f, l.Title, l.Desc)
-	c.bands(p, l.Bands)
 	for _, s := range l.Series {
 		if s.Behind {
 			c.path("behind", p.area(s))
 		}
 	}
+	c.bands(p, l.Bands)
 	c.axes(p, f)
 	for _, s := range l.Series {
 		if s.Behind {
 			c.path("line behindline", p.trace(s))
 			continue
 		}
-		c.path("line "+colour(s.Colour), p.trace(s))
+		c.path(s.class(), p.trace(s))
 		for i := range s.Y { // a point without neighbours makes no line
 			if !s.Step && finite(s.Y[i]) && (i == 0 || !finite(s.Y[i-1])) && (i+1 >= len(s.Y) || !finite(s.Y[i+1])) && i < len(s.X) {
 				c.element("circle", "dot "+colour(s.Colour), "cx", p.px(s.X[i]), "cy", p.py(s.Y[i]), "r", 3.0)
@@ -71,6 +73,13 @@ func (l Lines) Draw(f Frame) Drawing {
 		c.names(p, l.Series)
 	}
 	return Drawing{SVG: c.close(), Left: p.x / f.Width, Width: p.w / f.Width}
+}
+
+func (s Series) class() string {
+	if s.Wide {
+		return "line wide " + colour(s.Colour)
+	}
+	return "line " + colour(s.Colour)
 }
 
 // names writes each series' name beside its end.
@@ -90,7 +99,7 @@ func (c *canvas) names(p plot, all []Series) {
 		if all[i].Behind {
 			c.rect("behind", x, y-5, 18, 10)
 		} else {
-			c.line("line "+colour(all[i].Colour), x, y, x+18, y)
+			c.line(all[i].class(), x, y, x+18, y)
 		}
 		c.text("series", x+24, y+4, "start", all[i].Name)
 	}

@@ -76,11 +76,23 @@ func (a Axis) format(v float64) string {
 	return a.Format(v)
 }
 
+// An axis reaches from least to most of these: beyond, floating point runs out of the digits and powers that marks need.
+const (
+	leastAmount = 1e-9
+	mostAmount  = 1e18
+)
+
+// within keeps the end of an axis drawable; what is no number is one.
+func within(v float64) float64 {
+	if math.IsNaN(v) || v <= 0 {
+		return 1
+	}
+	return max(leastAmount, min(mostAmount, v))
+}
+
 // Amount is an axis from 0 to a round number that is not below high.
 func Amount(label string, high float64, format func(float64) string) Axis {
-	if !finite(high) || high <= 0 {
-		high = 1
-	}
+	high = within(high)
 	high = roundUp(high, step(high, 4))
 	return Axis{Label: label, Scale: Linear(0, high), Format: format, Ticks: func(most int) []Tick {
 		var all []Tick
@@ -109,12 +121,8 @@ func step(high float64, most int) float64 {
 
 // Magnitude is a logarithmic axis over positive values, widened to round numbers.
 func Magnitude(label string, low, high float64, format func(float64) string) Axis {
-	if !finite(low) || low <= 0 {
-		low = 1
-	}
-	if !finite(high) || high < low {
-		high = low
-	}
+	low, high = within(low), within(high)
+	high = max(low, high)
 	low, high = roundLog(low, false), roundLog(high, true)
 	if high <= low {
 		high = low * 10
@@ -162,9 +170,7 @@ func roundLog(v float64, up bool) float64 {
 
 // Time is an axis of seconds from 0. format gets a moment.
 func Time(high float64, format func(float64) string) Axis {
-	if !finite(high) || high <= 0 {
-		high = 1
-	}
+	high = within(high)
 	unit, label := 1.0, "seconds since the first event was due"
 	switch {
 	case high > 3*3600:
