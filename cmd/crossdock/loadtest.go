@@ -205,7 +205,7 @@ func (a *app) tellResult(result *trial.Result, failed error) error {
 		return err
 	}
 	if bad := shortcomings(r); len(bad) > 0 {
-		fmt.Fprintf(a.stderr, "crossdock: %s\n", strings.Join(bad, "; "))
+		fmt.Fprintf(a.stderr, "crossdock: the run is not good: %s\n", strings.Join(bad, "; "))
 		return errSaid
 	}
 	return nil
@@ -219,7 +219,7 @@ func shortcomings(r *report.Report) []string {
 	}
 	for _, o := range r.Objectives {
 		if !o.Met && o.Name != "exact" {
-			bad = append(bad, fmt.Sprintf("%s: wanted %s, got %s", o.Name, o.Wanted, o.Got))
+			bad = append(bad, fmt.Sprintf("%s is %s, not %s", o.Name, o.Got, o.Wanted))
 		}
 	}
 	return bad

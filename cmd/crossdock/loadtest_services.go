@@ -208,8 +208,13 @@ func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlag
 // watched reads --watch, and the services that servicesd started for us.
 func watched(flags []string) ([]watch.Target, error) {
 	var all []watch.Target
+	taken := map[string]bool{watch.Own: true, "enrich": true, "parking": true, "inventory": true, pipeline.Sink: true, "kafka": true, "clickhouse": true}
 	for _, f := range flags {
 		name, what, ok := strings.Cut(f, "=")
+		if taken[name] {
+			return nil, usagef("--watch %s: %s is watched already, or its name is kept for it; give another name", f, name)
+		}
+		taken[name] = true
 		if !ok || name == "" || what == "" {
 			return nil, usagef("--watch %s: write NAME=PID, or NAME=URL of its metrics", f)
 		}

@@ -41,7 +41,9 @@ func TestARateHoldsOrSaysWhyNot(t *testing.T) {
 				o.lag[i].lag += int64(1000 * min(i, 5))
 			}
 		}, ""},
-		{"the tool is late", func(o *outcome) { o.bottleneck = "the load test did not keep its own pace" }, "its own pace"},
+		{"the tool falls behind", func(o *outcome) { o.unsent = 501 }, "the load test did not keep its own pace: 501 events"},
+		{"the tool is late now and then, and all come in time", func(o *outcome) { o.bottleneck = "it was late" }, ""},
+		{"the tool is late, and some do not come in time", func(o *outcome) { o.bottleneck, o.missing = "it was late", 1 }, "it was late"},
 		{"some never come", func(o *outcome) { o.missing = 3 }, "3 of the events awaited at balance"},
 		{"the broker goes away", func(o *outcome) { o.outage = true }, "brokers were away"},
 		{"nobody tells the lag", func(o *outcome) { o.lag, o.lagKnown = nil, false }, ""},

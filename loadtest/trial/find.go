@@ -65,7 +65,7 @@ func (t *trial) attempt(ctx context.Context, name, file string, rate float64, b 
 	l := t.body()
 	o := &outcome{
 		rate: rate, lag: l.lags, lagKnown: l.lagEnd >= 0, from: warm, to: l.plan.Duration(),
-		bottleneck: l.log.Bottleneck(), outage: len(l.log.Outages()) > 0,
+		unsent: l.plan.Count() - l.course.at(l.plan.Duration()).made, bottleneck: l.log.Bottleneck(), outage: len(l.log.Outages()) > 0,
 	}
 	seen := latency.Look(l.recorders...).Since(l.afterWarm)
 	for _, h := range latency.All() {

@@ -12,19 +12,22 @@ import (
 
 // narrow is a file on a disk that is full after so many bytes.
 type narrow struct {
-	*os.File
+	file *os.File
 	left *int
 }
 
 func (n narrow) Write(p []byte) (int, error) {
 	if len(p) > *n.left {
-		written, err := n.File.Write(p[:*n.left])
+		written, err := n.file.Write(p[:*n.left])
 		*n.left -= written
-		return written, errors.Join(err, &os.PathError{Op: "write", Path: n.Name(), Err: syscall.ENOSPC})
+		return written, errors.Join(err, &os.PathError{Op: "write", Path: n.file.Name(), Err: syscall.ENOSPC})
 	}
 	*n.left -= len(p)
-	return n.File.Write(p)
+	return n.file.Write(p)
 }
+
+func (n narrow) Sync() error  { return n.file.Sync() }
+func (n narrow) Close() error { return n.file.Close() }
 
 func text(name, content string) File {
 	return File{name, func(w io.Writer) error { _, err := io.WriteString(w, content); return err }}

@@ -74,13 +74,21 @@ func (t *trial) one(ctx context.Context, name, file string, p *profile.Profile, 
 	if err != nil {
 		return err
 	}
-	if err := t.prepare(ctx, l, g); err != nil {
+	l.generator = g
+	if err = t.prepare(ctx, l, g); err == nil {
+		err = t.send(ctx, l)
+	}
+	if l.log == nil {
+		l.drained = true // nothing of it is on the way
+		t.retract(ctx, l)
+		if ctx.Err() != nil {
+			err = errInterrupted
+		}
 		return err
 	}
-	if err := t.send(ctx, l); l.log == nil {
-		return err
-	} else if err != nil {
+	if err != nil {
 		l.stopped = reasonOf(ctx, err)
+		t.o.Step(fmt.Sprintf("%s: stopped (%s); what is on the way is waited for", name, l.stopped))
 	}
 	t.sent = append(t.sent, l)
 	t.drain(ctx, l)
@@ -90,6 +98,9 @@ func (t *trial) one(ctx context.Context, name, file string, p *profile.Profile, 
 	}
 	return nil
 }
+
+// errInterrupted says that nobody wants the run any more, before anything of it was sent.
+var errInterrupted = errors.New("interrupted before anything was sent: there is nothing to report")
 
 // reasonOf says in words why a load ended before its plan did.
 func reasonOf(ctx context.Context, err error) string {

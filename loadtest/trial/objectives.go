@@ -56,11 +56,11 @@ func judge(o *profile.Objectives, r *report.Report, observed map[string]bool, la
 		add("exact", "0 lost, 0 duplicated, 0 wrong", got, r.Verdict.OK)
 	}
 	if o.KeptPace {
-		got := "it did"
+		got := "all but a few in time"
 		if r.Tool.Bottleneck != "" {
-			got = r.Tool.Bottleneck
+			got = fmt.Sprintf("%d of %d late", r.Tool.Late, r.Sent.Made)
 		}
-		add("the load test kept its pace", "events leave when they are due", got, r.Tool.Bottleneck == "")
+		add("the load test's own pace", "events that leave when they are due", got, r.Tool.Bottleneck == "")
 	}
 	return all
 }

@@ -133,7 +133,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	body := t.body()
 	r.Objectives = judge(&o.Profile.Objectives, r, body.observed(), body.lagEnd)
 	if failed != nil && r.Stopped == "" {
-		r.Stopped = failed.Error()
+		r.Notes = append(r.Notes, fmt.Sprintf("What was asked for could not be done in full: %v.", failed))
 	}
 	path, err := WriteFolder(o.Out, o.Run, t.files(r))
 	return &Result{Report: r, Path: path}, errors.Join(failed, err)
