@@ -136,7 +136,7 @@ func TestEveryWrongRuleBesideTheTopicsIsSeen(t *testing.T) {
 		{"the state adds up wrongly", func(h *honest) { h.said[0].OnHand++ }, Inconsistent, "state: r1-TEA|DC1 inconsistent: version 1: on hand is"},
 		{"the table lacks a key", func(h *honest) { h.rows = []*Row{} }, Lost, "table: r1-TEA|DC1 lost (1): no balance"},
 		{"the table has a key twice", func(h *honest) { h.rows = append(h.rows, h.rows[0]) }, Duplicated, "table: r1-TEA|DC1 duplicated: version 1 was said twice"},
-		{"the table cuts decimals", func(h *honest) { h.rows[0].Buckets[0] -= 1; h.rows[0].OnHand -= 1; h.rows[0].ATS -= 1 }, Wrong, "AVAILABLE 4.999999 instead of 5"},
+		{"the table cuts decimals", func(h *honest) { h.rows[0].Buckets[0]--; h.rows[0].OnHand--; h.rows[0].ATS-- }, Wrong, "AVAILABLE 4.999999 instead of 5"},
 		{"the table has another time zone", func(h *honest) { h.rows[0].AsOf += 3_600_000_000 }, Wrong, "table: r1-TEA|DC1 wrong"},
 		{"the table sells what is not there", func(h *honest) { h.rows[0].ATS++ }, Inconsistent, "available to sell is"},
 		{"a key of the run is made up", func(h *honest) { h.rows = append(h.rows, &Row{SKU: "r1-POT", Site: "DC1", Version: 1}) }, Unexpected, "r1-POT|DC1 unexpected"},

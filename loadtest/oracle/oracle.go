@@ -205,7 +205,8 @@ func (o *Oracle) Unreadable(cause string, key, value []byte) (Fate, error) {
 
 func (o *Oracle) refuse(m *event.InventoryMovement, why error) (Fate, error) {
 	o.refusals[why.Error()]++
-	if r, ok := why.(*refusal); ok {
+	var r *refusal
+	if errors.As(why, &r) {
 		if err := o.trouble(IDOfEvent(m.Header.EventID), r.trouble); err != nil {
 			return 0, err
 		}

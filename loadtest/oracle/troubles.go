@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -75,16 +76,19 @@ func (o *Oracle) Refusal(m *event.InventoryMovement) (t Trouble, ok bool) {
 	if o.options.Catalogue == nil {
 		return Trouble{}, false
 	}
-	_, err := o.options.Catalogue.resolve(m)
-	r, ok := err.(*refusal)
-	if !ok {
+	var r *refusal
+	if _, err := o.options.Catalogue.resolve(m); !errors.As(err, &r) {
 		return Trouble{}, false
 	}
 	return r.trouble, true
 }
 
-// IDOfBytes is the Difference.ID of a record that is no event: a dead letter repeats its key and value.
+// IDOfBytes is the Difference.ID of a record that is no event: a dead letter repeats its key and value. The schema's id is left
+// out where there is one, so that a run can be verified through another registry than it was sent through.
 func IDOfBytes(key, value []byte) uint64 {
+	if _, payload, err := wire.Split(value); err == nil {
+		value = payload
+	}
 	return mix(xxhash.Sum64(key)+0x51ed) ^ mix(xxhash.Sum64(value)^0x2545f4914f6cdd1d)
 }
 

@@ -124,7 +124,7 @@ func (s *search) look(g *scans.Generator, scan *scans.Scan, acked bool) {
 	if len(s.byKey) == 0 {
 		return
 	}
-	sku, site := "", ""
+	var sku, site string
 	switch {
 	case !scan.Kind.Movement():
 		sku, site = g.Canonical()
