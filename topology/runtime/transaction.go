@@ -45,26 +45,6 @@ func (t *transaction) bytes() int {
 	return n
 }
 
-// A bound is how many records the next batch may have: it falls when a batch was too much, and rises again.
-type bound struct {
-	records, max int
-	hold         int // commits to wait for before it rises
-}
-
-func newBound(limit int) bound { return bound{records: limit, max: limit} }
-
-// fell is for a batch of n that must be smaller.
-func (b *bound) fell(n, hold int) { b.records, b.hold = max(1, min(n, b.records)/2), hold }
-
-// held is for a batch that committed.
-func (b *bound) held() {
-	if b.hold > 0 {
-		b.hold--
-		return
-	}
-	b.records = min(2*b.records, b.max)
-}
-
 // An abortion is why a transaction is aborted and its batch polled again.
 type abortion struct {
 	why    string // a label of metrics, so it is one of a few
@@ -304,8 +284,9 @@ func (w *worker) commit(ctx context.Context) error {
 	case !committed:
 		return w.notCommitted(endCtx)
 	}
+	bytes := t.bytes()
 	w.settle(true)
-	w.bound.held()
+	w.bound.held(t.inputs, bytes)
 	return nil
 }
 

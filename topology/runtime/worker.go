@@ -74,7 +74,7 @@ func newWorker(i *Instance, index int) *worker {
 	name := fmt.Sprintf("%s/%s/%d", i.cfg.App, i.cfg.Instance, index)
 	w := &worker{
 		Instance: i, name: name, index: index, log: i.log.With("worker", index), pool: &fetchPool{},
-		bound: newBound(i.cfg.Commit.MaxRecords), rejects: map[position]*processors.Rejection{},
+		bound: newBound(i.cfg.Commit.MaxRecords, i.cfg.Commit.MaxBytes/4*3), rejects: map[position]*processors.Rejection{},
 		fences: fences{window: i.cfg.SessionTimeout},
 	}
 	return w
