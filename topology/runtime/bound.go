@@ -13,7 +13,9 @@ type bound struct {
 // firstBatch is small enough that documents of a hundred lines fit, and doubles with every commit.
 const firstBatch = 1000
 
-func newBound(limit, room int) bound { return bound{records: min(limit, firstBatch), max: limit, room: room} }
+func newBound(limit, room int) bound {
+	return bound{records: min(limit, firstBatch), max: limit, room: room}
+}
 
 // fell is for a batch of n that must be smaller.
 func (b *bound) fell(n, hold int) { b.records, b.hold = max(1, min(n, b.records)/2), hold }

@@ -3,10 +3,9 @@ package runtime
 import (
 	"testing"
 
+	"crossdock/avro/event"
 	"crossdock/processors"
 	"crossdock/topology/topics"
-
-	"crossdock/avro/event"
 )
 
 func TestABatchIsAsLargeAsWhatItsRecordsMakeLetsExpect(t *testing.T) {
