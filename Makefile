@@ -10,7 +10,7 @@ RACE     := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 SERVICES := $(GO) run ./internal/testservices/servicesd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-short chaos bench lint schemas services-up services-down build
+.PHONY: help demo test test-short chaos bench load lint schemas services-up services-down build
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,14 @@ chaos: ## kill instances with -9 under load, with new seeds each time (SEEDS=10)
 bench: build ## codecs, and draining 2,000,000 records through translate, enrich, inventory and the sink; writes bench/results
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./avro/event
 	$(SERVICES) run -- sh -c '$(BIN) bench all --set kafka.brokers=$$CROSSDOCK_TEST_KAFKA --set clickhouse.addresses=$$CROSSDOCK_TEST_CLICKHOUSE_TCP $(BENCH_FLAGS)'
+
+PROFILE ?= base
+RATE ?= 6k
+FOR ?= 1m
+load: build ## a load test on real Kafka and ClickHouse (PROFILE=base RATE=6k FOR=1m); report in loadtest-results
+	$(SERVICES) run -- sh -ec 'export CROSSDOCK_KAFKA_BROKERS=$$CROSSDOCK_TEST_KAFKA CROSSDOCK_CLICKHOUSE_ADDRESSES=$$CROSSDOCK_TEST_CLICKHOUSE_TCP; \
+	  $(BIN) topology apply --yes >/dev/null; $(BIN) sink migrate >/dev/null 2>&1; \
+	  $(BIN) loadtest run --profile $(PROFILE) --rate $(RATE) --for $(FOR) --start $(LOAD_FLAGS)'
 
 lint: $(LINT) ## static checks
 	$(GO) vet ./...

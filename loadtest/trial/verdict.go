@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -33,12 +34,38 @@ func (t *trial) verify(ctx context.Context, r *report.Report) error {
 		e.Sent = append(e.Sent, verify.Load{Log: l.log})
 	}
 	t.tell(Progress{Phase: Verifying, Part: "run"})
-	v, err := verify.Run(ctx, e)
+	v, err := run(ctx, e)
 	if err != nil {
 		return err
 	}
-	r.Verdict = &v
+	r.Verdict = v
 	return nil
+}
+
+// patience is how long a verification may read nothing: a transaction that nobody ends holds read-committed readers up, and
+// Kafka itself ends one that is left behind within its timeout and a sweep, together under half a minute here.
+const patience = 90 * time.Second
+
+// run reaches a verdict, or gives up where nothing moves.
+func run(ctx context.Context, e verify.Evidence) (*report.Verdict, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(patience, func() {
+		cancel(fmt.Errorf("nothing could be read for %v: a transaction may have been left open (kafka-transactions.sh --list tells)", patience))
+	})
+	defer watchdog.Stop()
+	told := e.Progress
+	e.Progress = func(step string, done, total int64) {
+		watchdog.Reset(patience)
+		if told != nil {
+			told(step, done, total)
+		}
+	}
+	v, err := verify.Run(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
 }
 
 func (t *trial) verifying(step string, done, total int64) {
@@ -79,11 +106,7 @@ func Verify(ctx context.Context, folder string, o Evidence) (*report.Verdict, er
 		}
 		e.Sent = append(e.Sent, verify.Load{Log: log})
 	}
-	v, err := verify.Run(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	return &v, nil
+	return run(ctx, e)
 }
 
 // Generator makes the events of a part again.
