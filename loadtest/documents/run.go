@@ -1,0 +1,311 @@
+package documents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/loadtest/scans"
+	"crossdock/loadtest/send"
+	"crossdock/topology/topics"
+)
+
+// Options of a run.
+type Options struct {
+	URL   string // of the ingress, such as http://127.0.0.1:8080
+	Shape Shape
+	// Kafka and Naming tell where the ingress puts what it takes: Log.Resolve reads it.
+	Kafka  []kgo.Opt
+	Naming topics.Naming
+	Count  int64 // how many events; 0: those of the load's plan
+	// Paced sends each document when it is due, counted from the start of the run; otherwise they go as fast as the ingress
+	// takes them.
+	Paced bool
+	// Connections bounds the documents that are not answered yet; default 64. Each has a connection of its own, which is kept.
+	Connections int
+	// Grace is how long a run that is stopped, or at its end, waits for what is not answered; default 30 s.
+	Grace time.Duration
+	// Progress is send.Options.Progress: it counts events, and Away says what is wrong with the ingress.
+	Progress func(send.Progress)
+	// Made, where given, is told of each document before it is sent, from the run's goroutine, with the time at which it was to
+	// leave. The document is valid during the call.
+	Made func(d *Document, intended time.Time)
+	// Settled, where given, is told of each document that was taken: one call at a time, from the goroutines that send.
+	Settled func(events int, intended, at time.Time)
+}
+
+const (
+	// lateAfter is from where on a document counts as late, as send has it.
+	lateAfter     = 10 * time.Millisecond
+	progressEvery = 250 * time.Millisecond
+	lookEvery     = 20 * time.Millisecond
+)
+
+// Run sends the documents of the first o.Count events of a generator that stands at its start. It returns what was sent as well
+// where it fails or ctx ends before all is out: what is not answered then gets Grace. The error wraps the context's cause, or says
+// what the ingress refused.
+func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
+	where, err := o.complete(g)
+	if err != nil {
+		return nil, err
+	}
+	cutter, err := NewCutter(g.Again(), o.Shape, o.Count, nil)
+	if err != nil {
+		return nil, err
+	}
+	l := newLog(g, &o)
+	lasting, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
+	sending, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r := &run{
+		options: &o, cutter: cutter, log: l, poster: newPoster(where, cutter.Targets(), o.Connections),
+		work: make(chan posting), stop: stop, timer: time.NewTimer(time.Hour),
+	}
+	defer r.timer.Stop()
+	r.watch.log = l
+	var workers sync.WaitGroup
+	for range o.Connections {
+		workers.Go(func() { r.send(lasting) })
+	}
+	err = r.all(sending)
+	if err != nil && ctx.Err() == nil && errors.Is(err, errRefused) {
+		err = nil // the refusal itself says more
+	}
+	close(r.work)
+	if left := r.drain(&workers, giveUp); left > 0 {
+		unknown := fmt.Errorf("%d documents were not answered within %v, and it is unknown whether the ingress has them", left, o.Grace)
+		if why := r.watch.away(time.Now()); why != "" {
+			unknown = fmt.Errorf("%w: %s", unknown, why)
+		}
+		err = errors.Join(err, unknown)
+	}
+	r.poster.client.CloseIdleConnections()
+	l.Ended = time.Now()
+	r.watch.end(l.Ended)
+	if o.Progress != nil {
+		r.report(l.Ended)
+	}
+	if first := l.failure(); first != nil {
+		err = errors.Join(first, err)
+	}
+	if err != nil {
+		return l, fmt.Errorf("send documents to %s: %w", o.URL, err)
+	}
+	return l, nil
+}
+
+// complete sets what was left open, and returns where documents go, without the source.
+func (o *Options) complete(g *scans.Generator) (string, error) {
+	if plan := g.Load().Pace; o.Count == 0 && plan != nil {
+		o.Count = plan.Count()
+	}
+	if o.Count <= 0 {
+		return "", fmt.Errorf("send documents: %d events: give a number above 0", o.Count)
+	}
+	if o.Connections <= 0 {
+		o.Connections = 64
+	}
+	if o.Grace <= 0 {
+		o.Grace = 30 * time.Second
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", fmt.Errorf("ingress %q: give a URL such as http://127.0.0.1:8080", o.URL)
+	}
+	return strings.TrimSuffix(o.URL, "/") + "/v1/in/", nil
+}
+
+// A posting is a document on its way.
+type posting struct {
+	document *Document
+	intended time.Time
+}
+
+// A run is Run's own state. One goroutine uses what is not said to be shared.
+type run struct {
+	options *Options
+	cutter  *Cutter
+	log     *Log // shared
+	poster  *poster
+	work    chan posting // shared
+	stop    context.CancelCauseFunc
+	watch   watch
+
+	timer    *time.Timer
+	now      time.Time
+	behind   time.Duration
+	waited   time.Duration // for a free connection, so far
+	since    time.Duration // when the first of the late documents in a row was due; below 0: the last one was in time
+	before   time.Duration // waited, when the last one that was in time left
+	looked   time.Time
+	reported time.Time
+}
+
+var errRefused = errors.New("a document was refused")
+
+// all makes the documents and hands them out.
+func (r *run) all(ctx context.Context) error {
+	r.now = time.Now()
+	r.since = -1
+	r.log.begin(r.now)
+	r.looked, r.reported = r.now, r.now
+	r.watch.begin(r.now)
+	for ctx.Err() == nil {
+		d := r.cutter.Next()
+		if d == nil {
+			return nil
+		}
+		intended := d.Due
+		if r.options.Paced {
+			for due := d.Due - r.elapsed(); due > 0 && ctx.Err() == nil; due = d.Due - r.elapsed() {
+				r.pause(ctx, due)
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if !r.options.Paced {
+			intended = r.elapsed()
+		}
+		p := posting{d, r.log.Began.Add(intended)}
+		if !r.hand(ctx, p) {
+			break
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// hand gives a document to a connection that is free.
+func (r *run) hand(ctx context.Context, p posting) bool {
+	if r.options.Made != nil {
+		r.options.Made(p.document, p.intended)
+	}
+	r.log.made(p.document)
+	select {
+	case r.work <- p:
+	default:
+		from := time.Now()
+		for sent := false; !sent; {
+			r.timer.Reset(lookEvery)
+			select {
+			case r.work <- p:
+				sent = true
+			case <-r.timer.C:
+				r.look()
+			case <-ctx.Done():
+				r.log.unmade(p.document)
+				return false
+			}
+		}
+		r.look()
+		r.waited += r.now.Sub(from)
+	}
+	if r.options.Paced {
+		r.settleLate(p.intended.Sub(r.log.Began))
+	}
+	if r.now = time.Now(); r.now.Sub(r.looked) >= lookEvery {
+		r.look()
+	}
+	return true
+}
+
+func (r *run) elapsed() time.Duration { return r.now.Sub(r.log.Began) }
+
+// pause waits until something is due, or it is time to look around.
+func (r *run) pause(ctx context.Context, d time.Duration) {
+	r.timer.Reset(min(d, lookEvery))
+	select {
+	case <-r.timer.C:
+	case <-ctx.Done():
+	}
+	r.look()
+}
+
+// look reads the clock, and tells how it goes when it is time to.
+func (r *run) look() {
+	r.now = time.Now()
+	if r.now.Sub(r.looked) >= lookEvery {
+		r.looked = r.now
+		r.watch.look(r.now)
+	}
+	if r.options.Progress != nil && r.now.Sub(r.reported) >= progressEvery {
+		r.report(r.now)
+	}
+}
+
+func (r *run) report(now time.Time) {
+	r.reported = now
+	made, acked := r.log.progress()
+	r.options.Progress(send.Progress{
+		Made: made, Acknowledged: acked, Count: r.options.Count,
+		Elapsed: now.Sub(r.log.Began), Behind: max(0, r.behind), Away: r.watch.away(now),
+	})
+}
+
+// settleLate decides whether a document that leaves now is late, and whose fault it is, as send does: that of what takes it
+// where at least half of the time since the backlog began went by with all connections waiting for an answer.
+func (r *run) settleLate(intended time.Duration) {
+	elapsed := time.Since(r.log.Began)
+	r.behind = elapsed - intended
+	if r.behind <= lateAfter {
+		r.since, r.before = -1, r.waited
+		return
+	}
+	if r.since < 0 {
+		r.since = intended
+	}
+	l := r.log
+	l.Late++
+	l.LateMost = max(l.LateMost, r.behind)
+	if 2*(r.waited-r.before) >= elapsed-r.since {
+		l.LateByIngress++
+		return
+	}
+	l.LateByTool++
+	l.LateMostByTool = max(l.LateMostByTool, r.behind)
+}
+
+// drain waits, as long as grace lets it, until all is answered, and returns how many documents are not.
+func (r *run) drain(workers *sync.WaitGroup, giveUp context.CancelCauseFunc) int {
+	idle := make(chan struct{})
+	go func() { workers.Wait(); close(idle) }()
+	grace := time.NewTimer(r.options.Grace)
+	defer grace.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-idle:
+			return 0
+		case <-look.C:
+			r.look()
+		case <-grace.C:
+			left := r.log.inFlight()
+			giveUp(errGivenUp)
+			<-idle
+			return left
+		}
+	}
+}
+
+var errGivenUp = errors.New("the run was given up")
+
+// send posts documents until there are no more.
+func (r *run) send(ctx context.Context) {
+	for p := range r.work {
+		answer := r.poster.post(ctx, p.document, r.log)
+		at := time.Now()
+		r.log.settled(p, answer, at, r.options.Settled)
+		if answer.refused != nil {
+			r.stop(errRefused)
+		}
+		r.cutter.Release(p.document)
+	}
+}
