@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,7 +176,7 @@ func TestALoadTestRunsItsOwnStagesOnRealKafka(t *testing.T) {
 		r.signal(p)
 		began := time.Now()
 		_ = p.Wait()
-		if status, ok := p.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || time.Since(began) > 5*time.Second {
+		if status, ok := p.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGINT || time.Since(began) > 5*time.Second {
 			t.Errorf("%v, after %v\n%s", p.ProcessState, time.Since(began), stderr)
 		}
 		if _, err := os.Stat(filepath.Join("results", "twice")); err == nil {
@@ -240,7 +241,7 @@ func TestALoadTestOutlivesItsBroker(t *testing.T) {
 	defer cancel()
 	var stdout bytes.Buffer
 	killed := make(chan error, 1)
-	stderr := &trigger{on: "events in 8s", then: func() {
+	stderr := &trigger{on: "events in 6s", then: func() {
 		go func() {
 			p.untilSent(300)
 			err := broker.Kill9()
@@ -251,13 +252,13 @@ func TestALoadTestOutlivesItsBroker(t *testing.T) {
 		}()
 	}}
 	code := execute(ctx, append([]string{
-		"loadtest", "run", "--profile", "small.yaml", "--rate", "500", "--for", "8s", "--run", "outage", "--out", "results",
+		"loadtest", "run", "--profile", "small.yaml", "--rate", "500", "--for", "6s", "--run", "outage", "--out", "results",
 	}, p.settings()...), strings.NewReader(""), &stdout, stderr)
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
 	if code != exitOK {
-		t.Fatalf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
+		t.Fatalf("exit code %d\n%s\n%s\n%s", code, stdout.String(), stderr.String(), p.transactions())
 	}
 	for _, want := range []string{"the broker is away, the run waits for it", "the broker is back: the run goes on"} {
 		if !strings.Contains(stderr.String(), want) {
@@ -282,4 +283,18 @@ func (p *plant) untilSent(n int64) {
 		ends.Each(func(o kadm.ListedOffset) { sum += o.Offset })
 		return err == nil && sum >= n
 	})
+}
+
+// transactions says which of the brokers' transactions are open, for a reader of a failure.
+func (p *plant) transactions() string {
+	admin := kadm.NewClient(p.client())
+	listed, err := admin.ListTransactions(p.t.Context(), nil, nil)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	listed.Each(func(x kadm.ListedTransaction) { fmt.Fprintf(&b, "%s: %s\n", x.TxnID, x.State) })
+	producers, err := admin.DescribeProducers(p.t.Context(), kadm.TopicsSet{p.topic(topics.Ledger): nil, p.topic(topics.Balances): nil})
+	fmt.Fprintln(&b, producers, err)
+	return b.String()
 }

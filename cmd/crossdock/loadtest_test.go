@@ -160,7 +160,7 @@ func (p *plant) countTwice() string {
 		p.t.Fatal(err)
 	}
 	p.until("the movement is counted twice", func() bool { return p.versions(key) == versions+1 })
-	return strings.ReplaceAll(key, "|", "|")
+	return key
 }
 
 // versions is the version of a key's newest balance.

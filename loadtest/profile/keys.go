@@ -109,7 +109,7 @@ func (p *Profile) settings() []setting {
 		}
 	}
 	return append(all,
-		setting{"objectives.max_lag_end", count[int64]{&p.Objectives.MaxLagEnd, 0, 1 << 53, "records", true}, "All consumer groups together are no more behind when the last event has been sent", design},
+		setting{"objectives.max_lag_end", count[int64]{&p.Objectives.MaxLagEnd, 0, 1 << 53, "records", true}, "The stages together, the sink apart, are no more behind when the last event has been sent", design},
 		setting{"objectives.exact", flag{&p.Objectives.Exact}, "Nothing is lost or counted twice, every balance is right", promise},
 		setting{"objectives.kept_pace", flag{&p.Objectives.KeptPace}, "The load test itself sends every event when it is due", design},
 	)

@@ -116,7 +116,7 @@ type Poison struct {
 // Objectives are what a run must reach to be called good.
 type Objectives struct {
 	Hops [latency.Hops]Bounds // by latency.Hop
-	// MaxLagEnd is how many records the consumer groups together may be behind when the last event has been sent; 0: any
+	// MaxLagEnd is how many records the stages together, the sink apart, may be behind when the last event has been sent; 0: any
 	// number.
 	MaxLagEnd int64
 	// Exact: nothing lost, nothing counted twice, every balance right.

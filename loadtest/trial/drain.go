@@ -69,7 +69,7 @@ func (t *trial) tellUntil(l *load, settled <-chan error, missing *atomic.Pointer
 		quantiles, _ := window.Look(elapsed).Latency(hop)
 		p := Progress{
 			Phase: Draining, Part: l.part.Name, Elapsed: elapsed, Of: l.plan.Duration(), Made: l.log.Made, Planned: l.plan.Count(),
-			Lag: l.lagOfSlowest(), P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Waiting: "the brokers' answer",
+			Lag: l.lag(), P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Waiting: "the brokers' answer",
 		}
 		if m := missing.Load(); m != nil {
 			p.Waiting = m.String()

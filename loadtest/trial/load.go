@@ -32,13 +32,13 @@ type load struct {
 	recorders []*latency.Recorder // accepted, and those of the observers
 	observers *observe.Observers
 	watch     *watch.Watch
-	groups    []string
-	rows      bool // ClickHouse was looked at
+	sinks     map[string]bool // groups that fill ClickHouse
+	rows      bool            // ClickHouse was looked at
 
 	drained   bool
 	ended     time.Time // when the last output was seen, or was given up
-	lagEnd    int64     // of all groups together when the last event was sent; -1: unknown
-	lags      []point   // of all groups together, while it was sent
+	lagEnd    int64     // of the stages together when the last event was sent; -1: unknown
+	lags      []point   // of the stages together, while it was sent
 	warmUp    time.Duration
 	afterWarm *latency.Snapshot // what was seen when the warm-up ended; nil: there was none
 	notes     []string
@@ -167,10 +167,13 @@ func (t *trial) send(ctx context.Context, l *load) error {
 		return err
 	}
 	l.recorders = append([]*latency.Recorder{accepted}, l.observers.Recorders()...)
+	var groups []string
+	l.sinks = map[string]bool{}
 	for _, g := range t.o.Groups {
-		l.groups = append(l.groups, g.Name)
+		groups = append(groups, g.Name)
+		l.sinks[g.Name] = g.Sink
 	}
-	if l.watch, err = watch.Start(lasting, watch.Options{Targets: t.o.Watch, Kafka: t.o.Kafka, Groups: l.groups}); err != nil {
+	if l.watch, err = watch.Start(lasting, watch.Options{Targets: t.o.Watch, Kafka: t.o.Kafka, Groups: groups}); err != nil {
 		l.observers.Close()
 		return err
 	}
@@ -228,27 +231,17 @@ func (t *trial) rows() func(context.Context) (map[int32]int64, error) {
 	return func(ctx context.Context) (map[int32]int64, error) { return t.o.Tables.Watermarks(ctx, topic) }
 }
 
-// lag is how many records all groups together are behind; -1 where it is not known.
+// lag is how many records the stages together are behind; -1 where it is not known. The sink's group does not count: it
+// gathers rows for seconds, and no stage waits for it.
 func (l *load) lag() int64 {
 	behind, _ := l.watch.Lag()
-	if len(behind) == 0 {
-		return -1
-	}
-	var sum int64
-	for _, n := range behind {
-		sum += n
+	sum := int64(-1)
+	for name, n := range behind {
+		if !l.sinks[name] {
+			sum = max(0, sum) + n
+		}
 	}
 	return sum
-}
-
-// lagOfSlowest is how many records the group is behind that is most; -1 where it is not known.
-func (l *load) lagOfSlowest() int64 {
-	behind, _ := l.watch.Lag()
-	most := int64(-1)
-	for _, n := range behind {
-		most = max(most, n)
-	}
-	return most
 }
 
 // followEvery is how often a person, and a bar, are told how far it is.
@@ -296,7 +289,7 @@ func (t *trial) follow(l *load, began *atomic.Int64, stop context.CancelCauseFun
 		t.o.Progress(Progress{
 			Phase: Sending, Part: l.part.Name, Elapsed: elapsed, Of: l.plan.Duration(), Rate: l.plan.Rate(elapsed),
 			Made: made.Made, Planned: l.plan.Count(), MadeRate: l.course.recently(recent), Behind: made.Behind,
-			Lag: l.lagOfSlowest(), P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Away: made.Away,
+			Lag: sum, P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Away: made.Away,
 		})
 	}
 }

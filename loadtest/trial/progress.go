@@ -29,7 +29,7 @@ type Progress struct {
 	Planned     int64         // events of the whole plan
 	MadeRate    float64       // a second, over the last seconds
 	Behind      time.Duration // how late the event made last was
-	Lag         int64         // records that the slowest stage is behind
+	Lag         int64         // records that the stages together are behind
 	P99         time.Duration // of Hop, over the last seconds
 	Hop         string
 	Away        string // why no broker takes anything; empty: they do
