@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,35 +229,33 @@ func (r *runner) masterDataIsGone(t *testing.T, name string) {
 	}
 }
 
-// A broker that is killed in the middle of a run and comes back: the run goes on, nothing is lost, and the report has the
-// outage.
+// A broker that goes away in the middle of a run and comes back: the run goes on, nothing is lost, and the report has the
+// outage. The broker is held, not killed: Kafka on a single node may leave a transaction half committed when it is killed
+// between its markers (the coordinator, back before the metadata of the topics, takes them for deleted), and then it is not
+// the load test's word that is tried here.
 func TestALoadTestOutlivesItsBroker(t *testing.T) {
 	broker := testservices.OwnKafka(t)
 	p := newPlant(t, broker.Addr())
 	away(t)
 	file(t, "small.yaml", small)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	var stdout bytes.Buffer
-	killed := make(chan error, 1)
-	stderr := &trigger{on: "events in 6s", then: func() {
-		go func() {
-			p.untilSent(300)
-			err := broker.Kill9()
-			if err == nil {
-				err = broker.Start(ctx)
-			}
-			killed <- err
-		}()
-	}}
-	code := execute(ctx, append([]string{
-		"loadtest", "run", "--profile", "small.yaml", "--rate", "500", "--for", "6s", "--run", "outage", "--out", "results",
-	}, p.settings()...), strings.NewReader(""), &stdout, stderr)
-	if err := <-killed; err != nil {
-		t.Fatal(err)
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(broker.Pid(), s); err != nil {
+			t.Error(err)
+		}
 	}
+	var holding sync.WaitGroup
+	holding.Go(func() {
+		p.untilSent(300)
+		signal(syscall.SIGSTOP)
+	})
+	var stdout bytes.Buffer
+	stderr := &trigger{on: "the broker is away", then: func() { signal(syscall.SIGCONT) }}
+	code := execute(t.Context(), append([]string{
+		"loadtest", "run", "--profile", "small.yaml", "--rate", "500", "--for", "4s", "--run", "outage", "--out", "results",
+	}, p.settings()...), strings.NewReader(""), &stdout, stderr)
+	holding.Wait()
 	if code != exitOK {
-		t.Fatalf("exit code %d\n%s\n%s\n%s", code, stdout.String(), stderr.String(), p.transactions())
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
 	}
 	for _, want := range []string{"the broker is away, the run waits for it", "the broker is back: the run goes on"} {
 		if !strings.Contains(stderr.String(), want) {
@@ -283,18 +280,4 @@ func (p *plant) untilSent(n int64) {
 		ends.Each(func(o kadm.ListedOffset) { sum += o.Offset })
 		return err == nil && sum >= n
 	})
-}
-
-// transactions says which of the brokers' transactions are open, for a reader of a failure.
-func (p *plant) transactions() string {
-	admin := kadm.NewClient(p.client())
-	listed, err := admin.ListTransactions(p.t.Context(), nil, nil)
-	if err != nil {
-		return err.Error()
-	}
-	var b strings.Builder
-	listed.Each(func(x kadm.ListedTransaction) { fmt.Fprintf(&b, "%s: %s\n", x.TxnID, x.State) })
-	producers, err := admin.DescribeProducers(p.t.Context(), kadm.TopicsSet{p.topic(topics.Ledger): nil, p.topic(topics.Balances): nil})
-	fmt.Fprintln(&b, producers, err)
-	return b.String()
 }
