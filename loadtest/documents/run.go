@@ -115,9 +115,14 @@ func (o *Options) complete(g *scans.Generator) (string, error) {
 	if o.Grace <= 0 {
 		o.Grace = 30 * time.Second
 	}
+	return o.where()
+}
+
+// where is the path of documents, without the source.
+func (o *Options) where() (string, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", fmt.Errorf("ingress %q: give a URL such as http://127.0.0.1:8080", o.URL)
+		return "", fmt.Errorf("ingress %q: %w", o.URL, errNoURL)
 	}
 	return strings.TrimSuffix(o.URL, "/") + "/v1/in/", nil
 }

@@ -16,15 +16,16 @@ import (
 // report says what was seen of the body, and of the attempts before it.
 func (t *trial) report(_ context.Context) *report.Report {
 	l := t.body()
-	total := l.ended.Sub(l.log.Began)
+	sums := l.log.totals()
+	total := l.ended.Sub(sums.began)
 	r := &report.Report{
 		Format: report.Format, Run: t.o.Run, Revision: t.o.Revision, Machine: machine.Here(), Versions: t.version,
 		Profile: l.profile.Name, ProfileText: l.part.ProfileText, Entry: t.o.Entry, Seed: l.part.Seed,
-		Began: l.log.Began.UTC(), Ended: l.ended.UTC(), Stopped: l.stopped,
+		Began: sums.began.UTC(), Ended: l.ended.UTC(), Stopped: l.stopped,
 		Sent: l.log.Sent(), Outages: l.outages(), Search: t.attempts, Notes: l.notes,
-		Processes: l.watch.Processes(l.log.Made), Commits: l.watch.Commits(),
+		Processes: l.watch.Processes(sums.made), Commits: l.watch.Commits(),
 	}
-	r.Tool.Late, r.Tool.LateMost, r.Tool.Bottleneck = l.log.LateByTool, l.log.LateMost.Microseconds(), l.log.Bottleneck()
+	r.Tool.Late, r.Tool.LateMost, r.Tool.Bottleneck = sums.late, sums.lateMost.Microseconds(), l.log.Bottleneck()
 	for _, p := range r.Processes {
 		if p.Name == watch.Own {
 			r.Tool.CPUSeconds = p.CPUSeconds
@@ -36,7 +37,7 @@ func (t *trial) report(_ context.Context) *report.Report {
 			r.Notes = append(r.Notes, fmt.Sprintf("The search held %s of hop %s under %v; the attempts' column tells their p99.", b.Name, b.Hop, b.Below))
 		}
 	}
-	for p, n := range l.log.Partitions() {
+	for p, n := range l.byPartition() {
 		r.Partitions = append(r.Partitions, report.Partition{Partition: int32(p), Records: n})
 	}
 	r.Hops, r.Slices = l.hops(), l.slices(l.merged(total), total)
@@ -70,14 +71,15 @@ func (l *load) merged(total time.Duration) *latency.Recorder {
 
 // hops are those that were looked at, completed by who knows what was awaited.
 func (l *load) hops() []report.Hop {
-	return l.observers.Complete(l.merged(l.ended.Sub(l.log.Began)).Hops())
+	return l.observers.Complete(l.merged(l.ended.Sub(l.log.totals().began)).Hops())
 }
 
 // slices tells the run in stretches.
 func (l *load) slices(m *latency.Recorder, total time.Duration) []report.Slice {
 	width := m.Slice()
 	n := max(m.Slices(), int(math.Ceil(float64(total)/float64(width))))
-	sent := l.log.Ended.Sub(l.log.Began)
+	sums := l.log.totals()
+	sent := sums.ended.Sub(sums.began)
 	if l.stopped == "" {
 		sent = l.plan.Duration()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"crossdock/loadtest/documents"
 	"crossdock/loadtest/machine"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
@@ -22,8 +23,11 @@ const calibration = 300 * time.Millisecond
 // check looks at everything that can be looked at before something is sent.
 func (t *trial) check(ctx context.Context) error {
 	o := &t.o
-	if o.Entry != report.Movements {
-		return &UnfitError{fmt.Errorf("entry %s: it is not in this build; give --entry %s", o.Entry, report.Movements)}
+	switch {
+	case o.Entry == report.Documents && o.Documents == nil:
+		return &UnfitError{fmt.Errorf("entry %s: the ingress is not named", o.Entry)}
+	case o.Entry != report.Movements && o.Entry != report.Documents:
+		return &UnfitError{fmt.Errorf("entry %s: there are %s and %s", o.Entry, report.Movements, report.Documents)}
 	}
 	plan, err := o.Profile.Plan()
 	if err != nil {
@@ -72,6 +76,9 @@ func (t *trial) start(ctx context.Context) error {
 	t.o.Watch = append(t.o.Watch, started.Watch...)
 	if t.o.State == "" {
 		t.o.State = started.State
+	}
+	if t.o.Documents != nil && t.o.Documents.URL == "" {
+		t.o.Documents.URL = started.URL
 	}
 	return nil
 }
@@ -166,7 +173,12 @@ func (t *trial) calibrate(ctx context.Context, peak float64) error {
 	if err != nil {
 		return &UnfitError{err}
 	}
-	if t.most, err = send.Calibrate(ctx, g, t.o.Serde, calibration); err != nil {
+	if t.o.Entry == report.Documents {
+		t.most, err = documents.Calibrate(ctx, g, t.o.Documents.Shape, calibration)
+	} else {
+		t.most, err = send.Calibrate(ctx, g, t.o.Serde, calibration)
+	}
+	if err != nil {
 		return err
 	}
 	switch {

@@ -50,6 +50,9 @@ func (t *trial) drain(ctx context.Context, l *load) {
 	l.drained = err == nil
 	l.ended = time.Now()
 	l.notes = append(l.notes, l.observers.Notes()...)
+	if err := t.countInbox(lasting, l); err != nil {
+		l.notes = append(l.notes, fmt.Sprintf("How the inbox spread over its partitions is not known: %v", err))
+	}
 	l.close(lasting)
 	l.notes = append(l.notes, l.watch.Notes()...)
 }
@@ -58,17 +61,18 @@ func (t *trial) drain(ctx context.Context, l *load) {
 func (t *trial) tellUntil(l *load, settled <-chan error, missing *atomic.Pointer[verify.Missing]) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	window, hop := latency.NewWindow(recent, time.Since(l.log.Began), l.recorders...), t.hop()
+	sums := l.log.totals()
+	window, hop := latency.NewWindow(recent, time.Since(sums.began), l.recorders...), t.hop()
 	for {
 		select {
 		case err := <-settled:
 			return err
 		case <-tick.C:
 		}
-		elapsed := time.Since(l.log.Began)
+		elapsed := time.Since(sums.began)
 		quantiles, _ := window.Look(elapsed).Latency(hop)
 		p := Progress{
-			Phase: Draining, Part: l.part.Name, Elapsed: elapsed, Of: l.plan.Duration(), Made: l.log.Made, Planned: l.plan.Count(),
+			Phase: Draining, Part: l.part.Name, Elapsed: elapsed, Of: l.plan.Duration(), Made: sums.made, Planned: l.plan.Count(),
 			Lag: l.lag(), P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Waiting: "the brokers' answer",
 		}
 		if m := missing.Load(); m != nil {

@@ -19,6 +19,7 @@ type Group struct {
 	Stage  string // as crossdock run names it
 	Name   string // of the group
 	Topics []topics.ID
+	Raw    []string // sources whose raw topics it reads too
 	// Needed says that the load goes through it: without a member of it nothing would come out.
 	Needed bool
 	Sink   bool // it fills ClickHouse
@@ -74,6 +75,9 @@ func (g *groups) waiting() []verify.Group {
 		w := verify.Group{Name: x.Name}
 		for _, id := range x.Topics {
 			w.Topics = append(w.Topics, g.naming.Topic(id))
+		}
+		for _, source := range x.Raw {
+			w.Topics = append(w.Topics, g.naming.Raw(source))
 		}
 		all = append(all, w)
 	}

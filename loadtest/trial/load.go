@@ -14,7 +14,6 @@ import (
 	"crossdock/loadtest/profile"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
-	"crossdock/loadtest/send"
 	"crossdock/loadtest/watch"
 	"crossdock/topology/topics"
 )
@@ -23,15 +22,18 @@ import (
 type load struct {
 	part      Part
 	profile   *profile.Profile
+	entry     report.Entry
 	plan      *pace.Plan
 	generator *scans.Generator // never moved
-	log       *send.Log
+	log       sentLog
 	stopped   string // why not all of the plan was sent; empty: it was
 
 	course    *course
 	recorders []*latency.Recorder // accepted, and those of the observers
 	observers *observe.Observers
 	watch     *watch.Watch
+	inbox     map[int32]int64 // where the inventory stage's inbox ended before the load; nil: the sender counts by partition
+	skew      []int64         // what came to the inbox since, by partition
 	sinks     map[string]bool // groups that fill ClickHouse
 	rows      bool            // ClickHouse was looked at
 
@@ -47,8 +49,8 @@ type load struct {
 // observed are the hops that were looked at.
 func (l *load) observed() map[string]bool {
 	return map[string]bool{
-		latency.Accepted.String(): true, latency.Enriched.String(): true, latency.Balance.String(): true,
-		latency.Row.String(): l.rows,
+		latency.Accepted.String(): true, latency.Balance.String(): true, latency.Row.String(): l.rows,
+		latency.Enriched.String(): l.entry == report.Movements, latency.Translated.String(): l.entry == report.Documents,
 	}
 }
 
@@ -60,7 +62,7 @@ func (e *errStageEnded) Unwrap() error { return e.err }
 
 // one sends one load and waits until it has come out. What was sent of it is added to t.sent, with an error as well.
 func (t *trial) one(ctx context.Context, name, file string, p *profile.Profile, warmUp *time.Duration) error {
-	l := &load{profile: p, lagEnd: -1, part: Part{Name: name, Space: t.space(len(t.sent)), Seed: t.o.Seed, Log: file, ProfileText: p.YAML()}}
+	l := &load{profile: p, entry: t.o.Entry, lagEnd: -1, part: Part{Name: name, Space: t.space(len(t.sent)), Seed: t.o.Seed, Log: file, ProfileText: p.YAML()}}
 	if warmUp != nil {
 		l.warmUp = *warmUp
 	}
@@ -134,12 +136,12 @@ const masterDataWithin = time.Minute
 
 // prepare publishes the load's master data.
 func (t *trial) prepare(ctx context.Context, l *load, g *scans.Generator) error {
-	if err := t.master.publish(ctx, l.part.Space, g.Items(), g.Sites()); err != nil {
+	if err := t.master.publish(ctx, l.part.Space, g.Items(), t.sites(g)); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, masterDataWithin, fmt.Errorf("not within %v", masterDataWithin))
 	defer cancel()
-	if err := t.master.known(waiting, l.part.Space); err != nil {
+	if err := t.master.known(waiting, l.part.Space, t.canaryRoute()); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -189,30 +191,15 @@ func (t *trial) send(ctx context.Context, l *load) error {
 	var telling sync.WaitGroup
 	done := make(chan struct{})
 	telling.Go(func() { t.follow(l, &began, stop, done) })
-	l.log, err = send.Run(sending, g, send.Options{
-		Kafka: t.o.Kafka, Serde: t.o.Serde, Naming: t.o.Naming, Count: l.plan.Count(), Paced: true,
-		Made: func(s *scans.Scan, intended time.Time) {
-			at := intended.UnixNano()
-			origin := began.Load()
-			if origin == 0 {
-				origin = at - int64(l.plan.At(0))
-				began.Store(origin)
-				l.observers.Begin(time.Unix(0, origin))
-				l.watch.Begin(time.Unix(0, origin))
-			}
-			tracker.Made(g, s, time.Duration(at-origin))
-		},
-		Settled: func(_ int64, intended, at time.Time, err error) {
-			if err == nil {
-				origin := began.Load()
-				accepted.Add(latency.Accepted, time.Duration(intended.UnixNano()-origin), time.Duration(at.UnixNano()-origin))
-			}
-		},
-		Progress: l.course.note,
-	})
+	v := &view{load: l, accepted: accepted, tracker: tracker, began: &began}
+	if t.o.Entry == report.Documents {
+		l.log, err = t.sendDocuments(sending, g, v)
+	} else {
+		l.log, err = t.sendMovements(sending, g, v)
+	}
 	close(done)
 	telling.Wait()
-	if l.log == nil || l.log.Made == 0 {
+	if l.log == nil || l.log.totals().made == 0 {
 		l.log = nil
 		l.close(lasting)
 		if err == nil {
@@ -325,7 +312,7 @@ func (t *trial) tell(p Progress) {
 func (l *load) outages() []report.Outage {
 	var all []report.Outage
 	for _, o := range l.log.Outages() {
-		all = append(all, report.Outage{At: max(0, o.From.Sub(l.log.Began).Seconds()), Seconds: o.To.Sub(o.From).Seconds(), What: o.What})
+		all = append(all, report.Outage{At: max(0, o.From.Sub(l.log.totals().began).Seconds()), Seconds: o.To.Sub(o.From).Seconds(), What: o.What})
 	}
 	return all
 }

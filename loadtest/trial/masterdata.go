@@ -37,13 +37,14 @@ const source = "loadtest"
 
 // A masterDataError is master data that did not reach the stages.
 type masterDataError struct {
+	stage         string // that does not work with it
 	arrived, sent int
 	err           error
 }
 
 func (e *masterDataError) Error() string {
-	return fmt.Sprintf("the enrich stage does not work with the run's items and sites: %d of %d trial movements came out on the inbox: %v; "+
-		"is it running, with this app and prefix? Start it with crossdock run enrich parking inventory, or give --start", e.arrived, e.sent, e.err)
+	return fmt.Sprintf("the %s stage does not work with the run's items and sites: %d of %d trial movements came out on the inbox: %v; "+
+		"is it running, with this app and prefix? Start it with crossdock run %s parking inventory, or give --start", e.stage, e.arrived, e.sent, e.err, e.stage)
 }
 
 func (e *masterDataError) Unwrap() error { return e.err }
@@ -193,9 +194,13 @@ func (m *master) partitions(ctx context.Context, ids ...topics.ID) (map[topics.I
 // roundLimit is how long the canaries of one round may take before others are sent: tables that lag park them.
 const roundLimit = 2 * time.Second
 
-// known waits until every task of the enrich stage resolves what publish wrote. ctx bounds it.
-func (m *master) known(ctx context.Context, space string) error {
-	counts, err := m.partitions(ctx, topics.Items, topics.Sites, topics.Movements)
+// known waits until every task of the stage that canaries come to on a route resolves what publish wrote. ctx bounds it.
+func (m *master) known(ctx context.Context, space string, way route) error {
+	counts, err := m.partitions(ctx, topics.Items, topics.Sites)
+	if err != nil {
+		return err
+	}
+	tasks, err := way.tasks(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -204,24 +209,24 @@ func (m *master) known(ctx context.Context, space string) error {
 		return err
 	}
 	defer reader.CloseAllowingRebalance()
-	producer, err := m.producer(kgo.ManualPartitioner())
+	send, end, err := way.open(m)
 	if err != nil {
 		return err
 	}
-	defer producer.Close()
+	defer end()
 	f := &flock{master: m, space: space, items: counts[topics.Items], sites: counts[topics.Sites], open: map[flight]bool{}}
-	for p := range counts[topics.Movements] {
+	for p := range tasks {
 		for k := range max(f.items, f.sites) {
 			f.open[flight{p, k}] = true
 		}
 	}
 	f.all = len(f.open)
 	for round := 0; len(f.open) > 0; round++ {
-		if err := f.send(ctx, producer, round); err != nil {
-			return &masterDataError{f.all - len(f.open), f.all, err}
+		if err := send(ctx, f.canaries(round)); err != nil {
+			return &masterDataError{way.stage(), f.all - len(f.open), f.all, err}
 		}
 		if err := f.watch(ctx, reader); err != nil {
-			return &masterDataError{f.all - len(f.open), f.all, err}
+			return &masterDataError{way.stage(), f.all - len(f.open), f.all, err}
 		}
 	}
 	return nil
@@ -264,18 +269,16 @@ type flock struct {
 // prefix begins the event ids of the flock: "canary SPACE ".
 func (f *flock) prefix() string { return "canary " + f.space + " " }
 
-func (f *flock) send(ctx context.Context, producer *kgo.Client, round int) error {
-	var records []*kgo.Record
+// canaries are those that are still awaited, once more.
+func (f *flock) canaries(round int) []canaryOf {
+	all := make([]canaryOf, 0, len(f.open))
 	for way := range f.open {
-		m := event.InventoryMovement{SKU: canary(f.space, way.canary%f.items), Type: event.MovementTypeReceipt, UOMSrc: "EA", To: event.Some(event.Place{Bucket: event.BucketAvailable})}
+		m := &event.InventoryMovement{SKU: canary(f.space, way.canary%f.items), Type: event.MovementTypeReceipt, UOMSrc: "EA", To: event.Some(event.Place{Bucket: event.BucketAvailable})}
 		name(&m.Header, fmt.Sprintf("%s%d %d %d", f.prefix(), way.task, way.canary, round), event.MicrosOf(time.Now()))
 		m.Header.Site = canary(f.space, way.canary%f.sites)
-		records = append(records, &kgo.Record{
-			Topic: f.naming.Topic(topics.Movements), Partition: way.task,
-			Key: topics.Key(nil, source, m.Header.Site, m.SKU), Value: f.serde.Append(nil, &m),
-		})
+		all = append(all, canaryOf{way.task, m})
 	}
-	return producer.ProduceSync(ctx, records...).FirstErr()
+	return all
 }
 
 // watch reads the inbox until all have arrived, or the round is over.

@@ -101,7 +101,7 @@ func TestMasterDataIsKnownOnceEveryTaskResolvesItAtOnce(t *testing.T) {
 	if err := d.m.publish(t.Context(), "RUN-00", some(3), someSites(2)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.m.known(t.Context(), "RUN-00"); err != nil {
+	if err := d.m.known(t.Context(), "RUN-00", byTopic{}); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -121,7 +121,7 @@ func TestStagesThatDoNotWorkWithTheMasterDataAreNamed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, errors.New("not within half a second"))
 	defer cancel()
-	err := d.m.known(ctx, "RUN-00")
+	err := d.m.known(ctx, "RUN-00", byTopic{})
 	var unknown *masterDataError
 	if !errors.As(err, &unknown) || unknown.arrived != 2 || unknown.sent != 4 || !strings.Contains(err.Error(), "2 of 4 trial movements") || !strings.Contains(err.Error(), "crossdock run enrich") {
 		t.Errorf("%v", err)

@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/serde"
+	"crossdock/loadtest/documents"
 	"crossdock/loadtest/machine"
 	"crossdock/loadtest/profile"
 	"crossdock/loadtest/report"
@@ -48,6 +49,9 @@ type Options struct {
 	Out     string // where folders of runs are
 	Entry   report.Entry
 	FindMax *Bound // nil: one run as the profile says
+	// Documents says how documents are sent, where Entry is report.Documents. Its Count, Paced and callbacks do not count; where
+	// URL is empty it is that of Started.
+	Documents *documents.Options
 
 	Tables *tables.Tables // ClickHouse; nil: not looked at
 	State  string         // URL that answers POST /v1/inventory/query; empty: not asked
@@ -70,6 +74,7 @@ type Options struct {
 type Started struct {
 	Watch []watch.Target
 	State string       // URL of the inventory stage's queries; empty: none
+	URL   string       // of the ingress; empty: none was started
 	Alive func() error // says which of them has ended by itself; nil: all run
 }
 

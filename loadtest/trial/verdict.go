@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/avro/serde"
+	"crossdock/loadtest/documents"
 	"crossdock/loadtest/profile"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
@@ -31,7 +31,7 @@ func (t *trial) verify(ctx context.Context, r *report.Report) error {
 		e.State = &verify.State{URL: t.o.State}
 	}
 	for _, l := range t.sent {
-		e.Sent = append(e.Sent, verify.Load{Log: l.log})
+		e.Sent = append(e.Sent, l.log.evidence())
 	}
 	t.tell(Progress{Phase: Verifying, Part: "run"})
 	v, err := run(ctx, e)
@@ -100,11 +100,11 @@ func Verify(ctx context.Context, folder string, o Evidence) (*report.Verdict, er
 		e.State = &verify.State{URL: o.State}
 	}
 	for i := range m.Parts {
-		log, err := readLog(folder, &m.Parts[i], o.Kafka)
+		log, err := readLog(folder, m.Entry, &m.Parts[i], o.Kafka)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", folder, m.Parts[i].Name, err)
 		}
-		e.Sent = append(e.Sent, verify.Load{Log: log})
+		e.Sent = append(e.Sent, log.evidence())
 	}
 	return run(ctx, e)
 }
@@ -127,7 +127,7 @@ func (p *Part) Generator() (*scans.Generator, error) {
 	return scans.NewRetailer(load)
 }
 
-func readLog(folder string, p *Part, kafka []kgo.Opt) (_ *send.Log, err error) {
+func readLog(folder string, entry report.Entry, p *Part, kafka []kgo.Opt) (_ sentLog, err error) {
 	g, err := p.Generator()
 	if err != nil {
 		return nil, err
@@ -137,5 +137,10 @@ func readLog(folder string, p *Part, kafka []kgo.Opt) (_ *send.Log, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return send.ReadLog(io.Reader(f), g, kafka)
+	if entry == report.Documents {
+		log, err := documents.ReadLog(f, g, kafka)
+		return documentsLog{log}, err
+	}
+	log, err := send.ReadLog(f, g, kafka)
+	return movementsLog{log}, err
 }

@@ -111,7 +111,7 @@ func (v *verification) runs() ([]string, error) {
 	var names []string
 	unnamed := 0
 	for i := range v.Sent {
-		name := v.Sent[i].Log.Generator().Load().Run
+		name := v.Sent[i].generator().Load().Run
 		if name == "" {
 			unnamed++
 			continue
@@ -134,17 +134,17 @@ func (v *verification) recount(ctx context.Context) error {
 	t := teller{oracle: v.oracle, serde: v.Serde}
 	var before, total int64
 	for i := range v.Sent {
-		if err := v.Sent[i].Log.Resolve(ctx); err != nil {
+		if err := v.Sent[i].resolve(ctx); err != nil {
 			return fmt.Errorf("verify: what was sent: %w", err)
 		}
-		total += v.Sent[i].Log.Acknowledged()
+		total += v.Sent[i].acknowledged()
 	}
 	for i := range v.Sent {
 		s := &v.Sent[i]
 		if err := t.run(ctx, s, func(done int64) { v.tell("recount", before+done, total) }); err != nil {
 			return err
 		}
-		before += s.Log.Acknowledged()
+		before += s.acknowledged()
 	}
 	v.oracle.Use(nil) // of no use any more
 	v.tell("recount", total, total)

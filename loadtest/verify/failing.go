@@ -84,6 +84,12 @@ func (s *search) suspect(f *oracle.Finding, limit int) {
 // events makes a second pass over everything that was made.
 func (s *search) events(ctx context.Context, sent []Load, tell func(string, int64, int64)) error {
 	for i := range sent {
+		if sent[i].Documents != nil {
+			if err := s.documents(ctx, &sent[i], tell); err != nil {
+				return err
+			}
+			continue
+		}
 		first, done := true, int64(0)
 		err := sent[i].Log.Walk(func(g *scans.Generator, scan *scans.Scan, acked bool) error {
 			if first {

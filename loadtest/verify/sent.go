@@ -8,6 +8,7 @@ import (
 
 	"crossdock/avro/event"
 	"crossdock/avro/serde"
+	"crossdock/loadtest/documents"
 	"crossdock/loadtest/oracle"
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
@@ -39,6 +40,8 @@ func Sent(ctx context.Context, o *oracle.Oracle, l *send.Log, scanned bool) erro
 // A Load is one run: what it sent, and what its codes mean.
 type Load struct {
 	Log *send.Log
+	// Documents is the log of a run that was sent as documents; Log is nil then.
+	Documents *documents.Log
 	// Catalogue is the master data of a run whose movements are in the sources' codes and units; nil: that of its generator
 	// (Items and Sites). A run of canonical movements needs none.
 	Catalogue *oracle.Catalogue
@@ -70,7 +73,7 @@ func (t *teller) catalogue(s *Load, g *scans.Generator) error {
 	c := s.Catalogue
 	if c == nil && g.Scanned() {
 		var err error
-		if c, err = oracle.ReadCatalogue(g.Items(), g.Sites()); err != nil {
+		if c, err = oracle.ReadCatalogue(g.Items(), s.sites(g)); err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
 	}
@@ -80,6 +83,12 @@ func (t *teller) catalogue(s *Load, g *scans.Generator) error {
 
 // run tells the oracle of everything that the brokers have of a run. progress is called now and then.
 func (t *teller) run(ctx context.Context, s *Load, progress func(done int64)) error {
+	if s.Documents != nil {
+		if err := t.catalogue(s, s.generator()); err != nil {
+			return err
+		}
+		return t.documents(ctx, s.Documents, progress)
+	}
 	first, done := true, int64(0)
 	return s.Log.ReplayFrom(func(g *scans.Generator, scan *scans.Scan) error {
 		if first {
