@@ -258,27 +258,7 @@ func (p *processor) BeforeCommit(ctx processors.Context, key, value []byte) erro
 		return corrupt(key, err)
 	}
 	b := &p.balance
-	*b = event.InventoryBalance{
-		Version:      s.postings,
-		AsOf:         s.asOf,
-		PostedAt:     s.postedAt,
-		Available:    s.bucket[event.BucketAvailable],
-		Allocated:    s.bucket[event.BucketAllocated],
-		Picked:       s.bucket[event.BucketPicked],
-		Staged:       s.bucket[event.BucketStaged],
-		QC:           s.bucket[event.BucketQC],
-		Damaged:      s.bucket[event.BucketDamaged],
-		Hold:         s.bucket[event.BucketHold],
-		Returned:     s.bucket[event.BucketReturned],
-		InTransitIn:  s.bucket[event.BucketInTransitIn],
-		InTransitOut: s.bucket[event.BucketInTransitOut],
-		Clearing:     s.bucket[event.BucketClearing],
-		OnHand:       s.onHand(),
-		SafetyStock:  s.safetyStock,
-		ATS:          s.availableToSell(),
-		Negative:     s.negative(),
-	}
-	b.SKU, b.Site = splitKey(key)
+	s.balance(key, b)
 	if r := ctx.Record(); r != nil {
 		// Every kind that puts a state starts with its header.
 		if _, payload, err := wire.Split(r.Value); err == nil {

@@ -31,21 +31,24 @@ type Deps struct {
 
 // An Instance runs one stage in this process.
 type Instance struct {
-	cfg      Config
-	stage    topology.Stage
-	serde    *serde.Serde
-	tables   *GlobalTables
-	log      *slog.Logger
-	clock    func() time.Time
-	metrics  *metrics
-	topics   *topicSet
-	restorer *restorer // nil for a stage without stores
-	learner  *learner
-	pace     pace
-	workers  []*worker
-	life     context.Context // of Run, for what outlives a session
-	started  atomic.Bool
-	up       atomic.Bool // the workers run
+	cfg       Config
+	stage     topology.Stage
+	serde     *serde.Serde
+	tables    *GlobalTables
+	log       *slog.Logger
+	clock     func() time.Time
+	metrics   *metrics
+	topics    *topicSet
+	restorer  *restorer // nil for a stage without stores
+	learner   *learner
+	pace      pace
+	workers   []*worker
+	homes     homes
+	directory directory
+	life      context.Context // of Run, for what outlives a session
+	over      chan struct{}   // closed when Run has ended
+	started   atomic.Bool
+	up        atomic.Bool // the workers run
 }
 
 // New makes an instance, or says everything that is wrong with its configuration.
@@ -64,7 +67,7 @@ func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Instance{cfg: cfg, stage: stage, serde: deps.Serde, log: deps.Logger, clock: deps.Clock}
+	i := &Instance{cfg: cfg, stage: stage, serde: deps.Serde, log: deps.Logger, clock: deps.Clock, homes: homes{of: map[int32]*home{}}, directory: newDirectory(), over: make(chan struct{})}
 	if stage.Tables {
 		i.tables = deps.Tables
 	}
@@ -93,6 +96,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	if i.started.Swap(true) {
 		return errors.New("runtime: an instance runs once; make another")
 	}
+	defer close(i.over)
 	defer i.metrics.unregister()
 	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
 		kgo.MetadataMinAge(i.cfg.MetadataMinAge), kgo.WithLogger(clientLog{i.log}))...)

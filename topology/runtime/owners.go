@@ -24,10 +24,12 @@ func (i *Instance) watchOwners(ctx context.Context, admin *kadm.Client) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-i.directory.wanted:
 		}
-		groups, err := admin.DescribeGroups(ctx, i.cfg.App)
-		if err == nil {
-			err = groups.Error()
+		i.directory.stale.Store(false) // what is seen from here on may not be in the answer
+		group, err := i.describe(ctx, admin)
+		if i.stage.Stateful() {
+			i.learnOwners(group, err)
 		}
 		if err != nil {
 			if ctx.Err() == nil {
@@ -35,7 +37,7 @@ func (i *Instance) watchOwners(ctx context.Context, admin *kadm.Client) error {
 			}
 			continue
 		}
-		due := watch.look(time.Now(), 2*i.cfg.RebalanceTimeout, i.topics.partitions(), groups[i.cfg.App])
+		due := watch.look(time.Now(), 2*i.cfg.RebalanceTimeout, i.topics.partitions(), group)
 		i.metrics.unowned.Set(float64(len(watch.unowned)))
 		if len(due) == 0 {
 			continue

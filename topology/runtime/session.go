@@ -162,6 +162,7 @@ func (s *session) options() []kgo.Opt {
 // this worker's own id has aborted what it left open: the client waits a second after an unstable offset.
 func (s *session) onAssigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
 	client.PauseFetchPartitions(added)
+	s.worker.directory.stale.Store(true)
 	s.joined.Store(true)
 	select {
 	case <-s.producing:
@@ -174,6 +175,7 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, added map[
 // calls it with something once until the next End, so it is no account of what is assigned.
 func (s *session) onRevoked(_ context.Context, _ *kgo.Client, taken map[string][]int32) {
 	if len(taken) > 0 {
+		s.worker.directory.stale.Store(true)
 		s.interrupted.Store(true)
 	}
 	s.wake.wake()

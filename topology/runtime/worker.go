@@ -36,6 +36,9 @@ type worker struct {
 	panics    []time.Time                        // of the last minute
 	fences    fences
 	ready     atomic.Bool
+	queries   queryQueue
+	pulse     pulse
+	quiet     time.Time // since when no records have come; zero: they do
 }
 
 // A position is one input record.
@@ -51,6 +54,7 @@ type run struct {
 	task     *task.Task
 	state    runState
 	restores []*restore
+	home     *home
 	learned  atomic.Bool // the schema id that it waits for has been asked for
 	metrics  *taskMetrics
 	alike    [topics.Count]bool // outputs with as many partitions as this input
@@ -75,7 +79,7 @@ func newWorker(i *Instance, index int) *worker {
 	w := &worker{
 		Instance: i, name: name, index: index, log: i.log.With("worker", index), pool: &fetchPool{},
 		bound: newBound(i.cfg.Commit.MaxRecords, i.cfg.Commit.MaxBytes/4*3), rejects: map[position]*processors.Rejection{},
-		fences: fences{window: i.cfg.SessionTimeout},
+		fences: fences{window: i.cfg.SessionTimeout}, queries: queryQueue{waiting: make(chan *query, maxWaitingQueries)}, pulse: newPulse(),
 	}
 	return w
 }
@@ -146,6 +150,8 @@ func (f *fences) isTaken(now time.Time) bool {
 func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	w.txn = newTransaction()
 	w.runs = map[input]*run{}
+	w.quiet = time.Time{}
+	w.pulse.last.Store(0)
 	w.fences.created = time.Now()
 	w.session, err = newSession(ctx, w)
 	if err != nil {
@@ -161,6 +167,7 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	defer func() {
 		w.ready.Store(false)
 		w.client.Store(nil)
+		w.turnAway()
 		if w.txn.open {
 			// What is left open holds back everybody who reads committed records, until the broker's timeout.
 			if err := w.endAborted(ctx); err != nil {
@@ -206,21 +213,27 @@ func (w *worker) turn(ctx context.Context) error {
 	if err := w.reconcile(ctx); err != nil {
 		return err
 	}
+	asked := w.answerQueries()
 	more, err := w.lookAgain(ctx)
 	if err != nil {
 		return err
 	}
 	wait := idleWait
-	if more {
+	w.queries.idle.Store(&w.session.wake)
+	if more || asked || w.queries.asked.Load() > 0 {
 		wait = 0
 	}
 	began := time.Now()
 	fetches, err := w.poll(ctx, w.bound.records, wait)
+	w.queries.idle.Store(nil)
 	if err != nil {
 		return err
 	}
 	if fetches.NumRecords() == 0 {
-		if time.Since(began) >= caughtUpAfter {
+		if w.quiet.IsZero() {
+			w.quiet = began
+		}
+		if time.Since(w.quiet) >= caughtUpAfter {
 			for _, r := range w.runs {
 				if r.state == running {
 					r.metrics.caughtUp()
@@ -229,6 +242,7 @@ func (w *worker) turn(ctx context.Context) error {
 		}
 		return nil
 	}
+	w.quiet = time.Time{}
 	return w.transact(ctx, fetches)
 }
 
@@ -321,6 +335,10 @@ func (w *worker) open(at input, g grant) *run {
 		Stage: w.stage, Serde: w.serde, Stores: stores, Arena: w.txn.arena, Sink: w,
 		Limits: task.Limits{RecordBytes: w.cfg.Commit.MaxBytes}, Unlearnable: w.learner.unlearnable,
 	})
+	r.home = &home{worker: w, restores: r.restores}
+	if len(stores) > 0 {
+		w.homes.open(at.partition, r.home)
+	}
 	r.done = kgo.EpochOffset{Epoch: g.epoch, Offset: g.offset}
 	for _, out := range topics.All() {
 		r.alike[out.ID] = w.topics.alike(at.topic, out.ID)
@@ -356,6 +374,7 @@ func (w *worker) advance(_ context.Context, r *run) error {
 		}
 	}
 	r.state = running
+	r.home.running.Store(true)
 	w.session.client.ResumeFetchPartitions(map[string][]int32{r.topic: {r.partition}})
 	return nil
 }
@@ -377,6 +396,7 @@ func (r *run) size() (keys, bytes int) {
 
 // drop ends a task: its partition may have another owner by now, and its state is worth nothing.
 func (w *worker) drop(r *run) {
+	w.homes.close(r.partition, r.home)
 	for _, j := range r.restores {
 		if over, _ := j.finished(); !over {
 			w.restorer.cancel(j)

@@ -26,12 +26,27 @@ const Name = "crossdock-sticky"
 // A Balancer is one worker's side of the protocol, and the plan where that worker is the group's leader.
 type Balancer struct {
 	instance string
+	address  string
 }
 
 var _ kgo.GroupBalancer = (*Balancer)(nil)
 
 // New makes the balancer of a worker of the instance (process) named.
-func New(instance string) *Balancer { return &Balancer{instance} }
+func New(instance string) *Balancer { return &Balancer{instance: instance} }
+
+// Advertising makes the balancer of a worker of an instance that answers queries of its state at an address (URL), which
+// every member and Address can read of the group.
+func Advertising(instance, address string) *Balancer { return &Balancer{instance, address} }
+
+// Address is where a member answers queries, by the user data that it joined with; empty: nowhere, or it is of a version
+// that does not tell.
+func Address(userData []byte) string {
+	u, err := parseUserData(userData)
+	if err != nil {
+		return ""
+	}
+	return u.address
+}
 
 // ProtocolName is Name.
 func (*Balancer) ProtocolName() string { return Name }
@@ -59,7 +74,7 @@ func (b *Balancer) JoinGroupMetadata(interests []string, current map[string][]in
 		p.Topic, p.Partitions = o.topic, o.partitions
 		meta.OwnedPartitions = append(meta.OwnedPartitions, p)
 	}
-	meta.UserData = userData{instance: b.instance, generation: generation, held: owned}.append(nil)
+	meta.UserData = userData{instance: b.instance, generation: generation, held: owned, address: b.address}.append(nil)
 	return meta.AppendTo(nil)
 }
 

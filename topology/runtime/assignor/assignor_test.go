@@ -138,6 +138,7 @@ func TestUserDataRoundTripsAndLaterVersionsAreRead(t *testing.T) {
 			}
 			u.held = append(u.held, top)
 		}
+		u.address = rapid.String().Draw(t, "address")
 		b := u.append(nil)
 		b[0] = byte(rapid.IntRange(userDataVersion, 255).Draw(t, "version"))
 		got, err := parseUserData(append(b, rapid.SliceOf(rapid.Byte()).Draw(t, "what a later version appends")...))
@@ -150,6 +151,28 @@ func TestUserDataRoundTripsAndLaterVersionsAreRead(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The bytes of version 1, as members write them that do not know of addresses: a rolling deploy has both, in either role.
+func TestMembersOfTheVersionBeforeAddressesFormAGroupWithThese(t *testing.T) {
+	old := []byte("\x01\x05app/0\x0e\x01\x05inbox\x02\x00\x05")
+	want := userData{instance: "app/0", generation: 7, held: []topicPartitions{{"inbox", []int32{0, 5}}}}
+	got, err := parseUserData(old)
+	if err != nil || !reflect.DeepEqual(got, want) || Address(old) != "" {
+		t.Errorf("version 1 is read as %+v, %v, address %q", got, err, Address(old))
+	}
+	want.address = "http://10.0.0.1:8082"
+	now := want.append(nil)
+	if !bytes.HasPrefix(now[1:], old[1:]) {
+		t.Errorf("version 1 reads what it knows at the beginning of %q", now)
+	}
+	if Address(now) != want.address || Address(nil) != "" || Address([]byte("\x02broken")) != "" {
+		t.Errorf("addresses are read as %q, %q and %q", Address(now), Address(nil), Address([]byte("\x02broken")))
+	}
+	meta := kmsg.NewConsumerMemberMetadata()
+	if err := meta.ReadFrom(Advertising("a", want.address).JoinGroupMetadata([]string{"inbox"}, nil, 1)); err != nil || Address(meta.UserData) != want.address {
+		t.Errorf("a member tells %q, %v", Address(meta.UserData), err)
+	}
 }
 
 func FuzzUserData(f *testing.F) {

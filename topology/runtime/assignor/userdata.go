@@ -9,13 +9,14 @@ import (
 )
 
 // userData is what a member tells beyond the consumer protocol, in the protocol's user data: which instance it is a worker
-// of, and of which partitions it holds the state, as of which generation. (Ownership, which the cooperative rule needs, is
+// of, of which partitions it holds the state, as of which generation, and where it answers queries. (Ownership, which the cooperative rule needs, is
 // in the consumer protocol's own fields.)
 //
-//	byte     version, 1
+//	byte     version, 2
 //	string   instance
 //	varint   generation
 //	uvarint  topics, each: string, uvarint count, then that many uvarints: the first partition, then differences
+//	string   address where the instance answers queries, empty where it does not; from version 2 on
 //
 // A string is a uvarint length and its bytes. A later version only appends, so that every version reads the part of it
 // that it knows, and members of two versions form one group during a rolling deploy.
@@ -23,6 +24,7 @@ type userData struct {
 	instance   string
 	generation int32
 	held       []topicPartitions
+	address    string
 }
 
 // topicPartitions are partitions of one topic, in rising order.
@@ -31,7 +33,10 @@ type topicPartitions struct {
 	partitions []int32
 }
 
-const userDataVersion = 1
+const (
+	userDataVersion = 2
+	withAddress     = 2 // the first version that has one
+)
 
 func sortTopics(t []topicPartitions) {
 	slices.SortFunc(t, func(a, b topicPartitions) int { return strings.Compare(a.topic, b.topic) })
@@ -51,7 +56,7 @@ func (u userData) append(b []byte) []byte {
 			last = p
 		}
 	}
-	return b
+	return appendString(b, u.address)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -62,7 +67,7 @@ var errUserData = errors.New("user data of another protocol or cut short")
 
 // parseUserData reads any version's data. Errors are of bytes that no version writes.
 func parseUserData(b []byte) (u userData, err error) {
-	if len(b) == 0 || b[0] < userDataVersion {
+	if len(b) == 0 || b[0] == 0 {
 		return u, errUserData
 	}
 	r := reader{b: b[1:]}
@@ -79,6 +84,9 @@ func parseUserData(b []byte) (u userData, err error) {
 			t.partitions = append(t.partitions, int32(last))
 		}
 		u.held = append(u.held, t)
+	}
+	if b[0] >= withAddress {
+		u.address = r.string()
 	}
 	if r.bad {
 		return userData{}, errUserData
