@@ -18,6 +18,7 @@ import (
 	"crossdock/avro/serde"
 	"crossdock/internal/testservices"
 	"crossdock/loadtest/committed"
+	"crossdock/loadtest/oracle"
 	"crossdock/topology/topics"
 )
 
@@ -175,5 +176,21 @@ func someSites(n int) iter.Seq[*event.SiteMaster] {
 				return
 			}
 		}
+	}
+}
+
+// A stage whose tables lag parks canaries. They are no events of the load, so none of them is an event that came out where
+// it must not.
+func TestACanaryThatWaitedIsNoEventOfTheLoad(t *testing.T) {
+	const space = "MWUV1Y1U-00"
+	f := &flock{master: &master{serde: serde.Local()}, space: space, items: 2, sites: 3, open: map[flight]bool{{0, 0}: true, {1, 1}: true, {1, 2}: true}}
+	check := oracle.New(oracle.Options{Runs: []string{space}}).Elsewhere(oracle.Parked, 0)
+	for _, c := range f.canaries(0) {
+		check.Parked(&event.ParkedEvent{
+			EventID: c.movement.Header.EventID, Missing: event.MissingKindItem, Code: c.movement.SKU, Event: f.serde.Append(nil, c.movement),
+		})
+	}
+	if found := check.Finding(); !found.OK() || found.Foreign != 3 {
+		t.Errorf("%d of 3 are of no run: %v", found.Foreign, found.Differences)
 	}
 }
