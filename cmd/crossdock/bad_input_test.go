@@ -37,7 +37,7 @@ type plant struct {
 	metrics *prometheus.Registry
 }
 
-func newPlant(t *testing.T, broker string) *plant {
+func newPlant(t *testing.T, broker string, changes ...func(*config.Config)) *plant {
 	t.Helper()
 	p := &plant{t: t, config: config.Default(), opts: []kgo.Opt{kgo.SeedBrokers(broker)}, metrics: telemetry.NewRegistry()}
 	prefix := applicationName(testservices.Prefix(t))
@@ -45,6 +45,9 @@ func newPlant(t *testing.T, broker string) *plant {
 	p.config.Kafka.Brokers, p.config.Kafka.Partitions = []string{broker}, 4
 	p.config.Ingress.Listen, p.config.Admin.Listen = "127.0.0.1:0", ""
 	p.config.Sources = map[string]config.Source{"acme": {TimeZone: "UTC", ShipFrom: "AVAILABLE"}}
+	for _, change := range changes {
+		change(&p.config)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	url, wait, err := serveRegistry(ctx)
 	if err != nil {

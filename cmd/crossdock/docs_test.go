@@ -34,8 +34,8 @@ type block struct {
 
 func (b *block) at(i int) string { return fmt.Sprintf("%s:%d", b.file, b.line+i) }
 
-// documents are the Markdown files that people read first.
-func documents(t *testing.T, root string) map[string]string {
+// docFiles are the Markdown files that people read first.
+func docFiles(t *testing.T, root string) map[string]string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
@@ -103,7 +103,7 @@ const commandLimit = time.Minute
 // ports.
 func TestCommandsInTheDocumentsWork(t *testing.T) {
 	root := testservices.Root(t)
-	texts := documents(t, root)
+	texts := docFiles(t, root)
 	clickhouse := testservices.OwnClickHouse(t)
 	binary := buildBinary(t)
 	var out bytes.Buffer
@@ -245,7 +245,7 @@ func TestTargetsThatTheDocumentsNameAreInTheMakefile(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
-	for name, text := range documents(t, root) {
+	for name, text := range docFiles(t, root) {
 		for _, m := range named.FindAllStringSubmatch(text, -1) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).Match(makefile) {
 				t.Errorf("%s says make %s, which is no target", name, m[1])
@@ -260,7 +260,7 @@ func TestDocumentsPointAtWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 	test := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w+)`")
 	metric := regexp.MustCompile("`crossdock_([a-z]+)_([a-z_]+)`")
-	for name, text := range documents(t, root) {
+	for name, text := range docFiles(t, root) {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if u, err := url.Parse(m[1]); err == nil && u.IsAbs() {
 				continue
@@ -285,7 +285,7 @@ func TestDocumentsPointAtWhatIsThere(t *testing.T) {
 
 func TestDocumentsLeaveNothingOutOfTheirTables(t *testing.T) {
 	root := testservices.Root(t)
-	texts := documents(t, root)
+	texts := docFiles(t, root)
 	names := func(pattern, files string) (found []string) {
 		t.Helper()
 		paths, err := filepath.Glob(filepath.Join(root, files))

@@ -30,6 +30,7 @@ type loadtestFlags struct {
 	start, noVerify      bool
 	state                string
 	drain                time.Duration
+	documents            documentFlags
 }
 
 func (a *app) loadtestCommand() *cobra.Command {
@@ -38,7 +39,7 @@ func (a *app) loadtestCommand() *cobra.Command {
 }
 
 func (a *app) loadtestRunCommand() *cobra.Command {
-	o := loadtestFlags{profile: "base", seed: 1, out: "loadtest-results", entry: string(report.Movements), drain: 2 * time.Minute}
+	o := loadtestFlags{profile: "base", seed: 1, out: "loadtest-results", entry: string(report.Movements), drain: 2 * time.Minute, documents: documentFlags{connections: 64}}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Drive a profile's load through the pipeline, open loop, recount every balance, and write a report",
@@ -54,6 +55,7 @@ it at once.
 Exit codes: 0 objectives met and every balance right, 1 not, 2 a run that cannot be meant, 3 a service is not ready.`,
 		Example: `  crossdock loadtest run --profile peak-day --rate 24k --for 10m
   crossdock loadtest run --profile base --rate 6k --for 1m --start
+  crossdock loadtest run --profile base --rate 2k --for 1m --entry documents --start
   crossdock loadtest run --profile base --rate 4k --for 30s --find-max 'balance:p99<100ms' --start`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,9 +72,12 @@ Exit codes: 0 objectives met and every balance right, 1 not, 2 a run that cannot
 	f.StringVar(&o.run, "run", "", "name of the run and of its folder (default: profile and time)")
 	f.StringVar(&o.out, "out", o.out, "folder for the folders of runs")
 	f.StringVar(&o.entry, "entry", o.entry, "where events enter: movements (canonical, onto their topics) or documents (native, through the ingress)")
+	f.StringVar(&o.documents.ingress, "ingress", "", "URL that documents are posted to (default: the configured ingress.listen; with --start that of the test)")
+	f.StringVar(&o.documents.source, "source", "", "configured source that all documents come from (default: one for each system of the load, lt-sap, lt-pos ...)")
+	f.IntVar(&o.documents.connections, "connections", o.documents.connections, "documents that may wait for an answer at one time")
 	f.StringVar(&o.findMax, "find-max", "", "look for the highest rate at which a quantile stays under a bound: HOP:QUANTILE<DURATION")
 	f.StringArrayVar(&o.watch, "watch", nil, "watch a process too: NAME=PID, or NAME=URL of its metrics (repeatable)")
-	f.BoolVar(&o.start, "start", false, "run enrich, parking, inventory and, with clickhouse.addresses, sink on this machine for the time of the test")
+	f.BoolVar(&o.start, "start", false, "run the stages that the load goes through and, with clickhouse.addresses, sink on this machine for the time of the test")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not recount the balances")
 	f.StringVar(&o.state, "state", "", "URL of the inventory stage's queries (default: the stage's admin port, where it answers)")
 	f.DurationVar(&o.drain, "drain", o.drain, "how long what was sent may take to come out")
@@ -159,6 +164,9 @@ func (a *app) loadtestRun(ctx context.Context, o *loadtestFlags) error {
 	}
 	if t.Entry != report.Movements && t.Entry != report.Documents {
 		return usagef("--entry %s: give movements or documents", o.entry)
+	}
+	if err := o.checkDocuments(); err != nil {
+		return err
 	}
 	if err := trial.CheckOut(o.out, o.run); err != nil {
 		return &usageError{err}

@@ -19,6 +19,7 @@ import (
 	"crossdock/cmd/crossdock/stages"
 	"crossdock/internal/config"
 	"crossdock/internal/kafkaclient"
+	"crossdock/loadtest/report"
 	"crossdock/loadtest/tables"
 	"crossdock/loadtest/trial"
 	"crossdock/loadtest/watch"
@@ -58,11 +59,21 @@ func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, 
 	if t.Watch, err = watched(o.watch); err != nil {
 		return s, err
 	}
+	if t.Entry == report.Documents {
+		if t.Documents, err = a.openDocuments(c, o); err != nil {
+			return s, err
+		}
+	}
 	client, err := dial(ctx, c)
 	if err != nil {
 		return s, err
 	}
-	err = topicsAreMade(ctx, client, c)
+	if t.Documents != nil && o.start {
+		err = makeRawTopics(ctx, client, c, &t.Documents.Shape)
+	}
+	if err == nil {
+		err = topicsAreMade(ctx, client, c)
+	}
 	client.Close()
 	if err != nil {
 		return s, err
@@ -83,6 +94,9 @@ func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, 
 	}
 	withSink := len(c.ClickHouse.Addresses) > 0
 	t.Groups = loadGroups(c, withSink)
+	if t.Documents != nil {
+		t.Groups = documentGroups(c, withSink)
+	}
 	if withSink {
 		if t.Tables, err = s.tables(ctx, c); err != nil {
 			return s, &notReadyError{fmt.Errorf("%w; start it, correct clickhouse.addresses, or leave them out", err)}
@@ -172,13 +186,20 @@ func loadGroups(c *config.Config, withSink bool) []trial.Group {
 	return all
 }
 
-// startStages runs the stages that a load of movements goes through.
+// startStages runs the stages that a load goes through.
 func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlags, s *loadServices, teller *loadTeller, withSink bool) (trial.Started, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return trial.Started{}, err
 	}
 	parts := []string{"enrich", "parking", "inventory"}
+	listen, url := "", ""
+	if o.entry == string(report.Documents) {
+		parts = []string{pipeline.Ingress, "translate", "parking", "inventory"}
+		if listen, url, err = startedIngress(); err != nil {
+			return trial.Started{}, err
+		}
+	}
 	if withSink {
 		parts = append(parts, pipeline.Sink)
 	}
@@ -190,12 +211,15 @@ func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlag
 		args = append(args, "--set", set)
 	}
 	args = append(args, "--set", "instance="+loadInstance, "--set", "registry.url="+c.Registry.URL, "--set", "log.level=warn", "--set", "log.format=text")
+	if listen != "" {
+		args = append(args, "--set", "ingress.listen="+listen)
+	}
 	running, err := stages.Start(ctx, stages.Options{Binary: self, Parts: parts, Args: args, Progress: teller.step})
 	if err != nil {
 		return trial.Started{}, err
 	}
 	s.stops = append(s.stops, running.Stop)
-	started := trial.Started{Alive: running.Ended, State: o.state}
+	started := trial.Started{Alive: running.Ended, State: o.state, URL: url}
 	for _, p := range running.All() {
 		started.Watch = append(started.Watch, watch.Target{Name: p.Name, PID: p.PID, Metrics: p.Admin + "/metrics"})
 		if p.Name == "inventory" && started.State == "" {
@@ -208,7 +232,7 @@ func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlag
 // watched reads --watch, and the services that servicesd started for us.
 func watched(flags []string) ([]watch.Target, error) {
 	var all []watch.Target
-	taken := map[string]bool{watch.Own: true, "enrich": true, "parking": true, "inventory": true, pipeline.Sink: true, "kafka": true, "clickhouse": true}
+	taken := map[string]bool{watch.Own: true, pipeline.Ingress: true, "translate": true, "enrich": true, "parking": true, "inventory": true, pipeline.Sink: true, "kafka": true, "clickhouse": true}
 	for _, f := range flags {
 		name, what, ok := strings.Cut(f, "=")
 		if taken[name] {

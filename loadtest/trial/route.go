@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -82,10 +83,23 @@ func (r byIngress) open(*master) (func(context.Context, []canaryOf) error, func(
 			if len(body) == 0 {
 				continue
 			}
-			if err := documents.Post(ctx, r.options, t, keys[int32(i)], body); err != nil {
-				return fmt.Errorf("the ingress: %w", err)
+			if err := r.post(ctx, t, keys[int32(i)], body); err != nil {
+				return err
 			}
 		}
 		return nil
 	}, func() {}, nil
+}
+
+// ingressWithin bounds how long an ingress may be away before a load begins.
+const ingressWithin = 10 * time.Second
+
+func (r byIngress) post(ctx context.Context, t documents.Target, key string, body []byte) error {
+	posting, cancel := context.WithTimeoutCause(ctx, ingressWithin, fmt.Errorf("not within %v", ingressWithin))
+	defer cancel()
+	err := documents.Post(posting, r.options, t, key, body)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return &NotReadyError{fmt.Errorf("the ingress does not take documents: %w; is it running there (crossdock run ingress translate parking inventory), with this source and its credentials?", err)}
 }
