@@ -23,7 +23,9 @@ import (
 // sites; tables apply a partition in its order, so whoever knows the canary knows what came before it. Then it sends
 // movements of nothing (quantity 0) of these items at these sites to every partition of topic movements, and so to every
 // task. One that comes out on the inbox with no trace of having waited was resolved at once. A movement of nothing moves
-// no stock and leaves no balance, and its keys are of no load: the oracle never meets it.
+// no stock and leaves no balance, and its keys are of no load: the oracle never meets it, and no name of a canary has the
+// load's as a word of its own, so that one that waited for its item, as many do, is not taken for an event of the load that
+// came out where it must not.
 type master struct {
 	kafka  []kgo.Opt
 	serde  *serde.Serde
@@ -31,7 +33,7 @@ type master struct {
 }
 
 // canaryGroup begins the names of canaries.
-const canaryGroup = "CANARY-"
+const canaryGroup = "CANARY"
 
 // source is the system that the master data and canaries name as theirs.
 const source = "loadtest"
@@ -271,8 +273,8 @@ type flock struct {
 	all          int
 }
 
-// prefix begins the event ids of the flock: "canary SPACE ".
-func (f *flock) prefix() string { return "canary " + f.space + " " }
+// prefix begins the event ids of the flock: "CANARYSPACE ".
+func (f *flock) prefix() string { return canaryGroup + f.space + " " }
 
 // canaries are those that are still awaited, once more.
 func (f *flock) canaries(round int) []canaryOf {
