@@ -113,6 +113,9 @@ func (p *poster) attempt(ctx context.Context, d *Document) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	// The client would post a document with an Idempotency-Key again by itself where a connection breaks, and nobody would know
+	// that it may be in twice.
+	req.GetBody = nil
 	h := req.Header
 	h.Set("Content-Type", d.Format.contentType())
 	h.Set("X-Document-Type", d.Format.String())
