@@ -174,7 +174,8 @@ func (c *Cutter) takeLine(s *scans.Scan, due time.Duration) {
 		c.text.record(record, d.ID)
 	}
 	line := c.text.b[from:]
-	d.Body = append(c.text.b, '\n')
+	c.text.b = append(c.text.b, '\n')
+	d.Body = c.text.b
 	switch {
 	case s.Poison == scans.OutsideToOutside:
 		d.refused = refused{true, cause, s.Seq, s.At, s.Kind, s.Poison}

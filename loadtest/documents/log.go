@@ -42,7 +42,6 @@ type Log struct {
 
 	kafka     []kgo.Opt
 	generator *scans.Generator // never moved
-	targets   []Target
 
 	mu sync.Mutex // guards all below, and Throttled and Failed
 	// copies is by number how often a document is in: 0 not, or it is not known; 255 that often or more.

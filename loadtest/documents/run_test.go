@@ -95,7 +95,7 @@ func TestARunPostsEveryDocumentOnceWhenItIsDue(t *testing.T) {
 	o := options(x.served(t))
 	var documents, events atomic.Int64
 	early := time.Duration(0)
-	o.Made = func(d *Document, intended time.Time) {
+	o.Made = func(_ *Document, intended time.Time) {
 		documents.Add(1)
 		early = max(early, time.Until(intended))
 	}

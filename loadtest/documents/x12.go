@@ -63,10 +63,9 @@ func (t *x12Text) open(set string) {
 	t.segment("ST", set, digits(int64(t.sets), 4))
 }
 
-// close ends the set in hand, and returns its bytes.
-func (t *x12Text) close() []byte {
+// close ends the set in hand.
+func (t *x12Text) close() {
 	t.segment("SE", strconv.Itoa(t.segments+1), digits(int64(t.sets), 4))
-	return t.b[t.first:len(t.b):len(t.b)]
 }
 
 func (t *x12Text) end() {
@@ -96,7 +95,7 @@ func itemQualifier(code string) string {
 	return "SK"
 }
 
-// order writes an order as 940. documents/x12's texts are those of the order itself.
+// appendOrder writes an order as a 940 of its own.
 func appendOrder(b []byte, o *event.OrderRelease, document int64) []byte {
 	t := x12Text{b: b}
 	t.begin("OW", o.Header.SourceSystem, document, o.Header.EventTime.Time())
