@@ -62,6 +62,8 @@ type Runtime struct {
 	CommitMaxRecords  int           `mapstructure:"commit_max_records" doc:"A transaction ends after so many records"`
 	CommitMaxBytes    int           `mapstructure:"commit_max_bytes" doc:"A transaction ends when its changes and outputs are so large, in bytes"`
 	SessionTimeout    time.Duration `mapstructure:"session_timeout" doc:"A silent process loses its partitions after this (session.timeout.ms)"`
+	// TransactionTimeout bounds the others: the end of a transaction may take 4/5 of it, and giving up partitions half.
+	TransactionTimeout time.Duration `mapstructure:"transaction_timeout" doc:"The brokers abort a transaction that is open longer (transaction.timeout.ms); below session_timeout"`
 }
 
 // Inventory sets the inventory stage.
@@ -129,7 +131,7 @@ func Default() Config {
 		},
 		Runtime: Runtime{
 			CommitMinInterval: 5 * time.Millisecond, CommitInterval: 100 * time.Millisecond, CommitMaxRecords: 20_000,
-			CommitMaxBytes: 32 << 20, SessionTimeout: 45 * time.Second,
+			CommitMaxBytes: 32 << 20, SessionTimeout: 45 * time.Second, TransactionTimeout: 10 * time.Second,
 		},
 		Inventory:  Inventory{Ledger: true},
 		Ingress:    Ingress{Listen: "127.0.0.1:8080", MaxBody: 16 << 20, ProduceTimeout: 30 * time.Second},

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// minTransactionTimeout leaves half of it, the time to give up partitions, room for three heartbeats.
+const minTransactionTimeout = 3 * time.Second
+
 // validate returns every problem, each with its setting and what would be right.
 func (c *Config) validate() []error {
 	var p []error
@@ -60,6 +63,11 @@ func (c *Config) validate() []error {
 	}
 	if c.Runtime.SessionTimeout < 6*time.Second {
 		wrong("runtime.session_timeout: %v is below the brokers' usual least of 6s (group.min.session.timeout.ms)", c.Runtime.SessionTimeout)
+	}
+	if t := c.Runtime.TransactionTimeout; t < minTransactionTimeout || t >= c.Runtime.SessionTimeout {
+		wrong("runtime.transaction_timeout: %v is not between %v and below runtime.session_timeout %v", t, minTransactionTimeout, c.Runtime.SessionTimeout)
+	} else if c.Runtime.CommitInterval > t/2 {
+		wrong("runtime.commit_interval: %v is more than half of runtime.transaction_timeout %v", c.Runtime.CommitInterval, t)
 	}
 	address(wrong, "ingress.listen", c.Ingress.Listen)
 	between(wrong, "ingress.max_body", c.Ingress.MaxBody, 1, 16<<20)

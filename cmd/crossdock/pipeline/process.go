@@ -133,7 +133,8 @@ func runtimeConfig(c *config.Config, stage topology.Stage, client []kgo.Opt) run
 			MinInterval: c.Runtime.CommitMinInterval, Interval: c.Runtime.CommitInterval,
 			MaxRecords: c.Runtime.CommitMaxRecords, MaxBytes: c.Runtime.CommitMaxBytes,
 		},
-		SessionTimeout: c.Runtime.SessionTimeout, MetadataMinAge: kafkaclient.MetadataMinAge,
+		RebalanceTimeout: c.Runtime.TransactionTimeout / 2, EndTimeout: c.Runtime.TransactionTimeout / 5 * 4,
+		TransactionTimeout: c.Runtime.TransactionTimeout, SessionTimeout: c.Runtime.SessionTimeout, MetadataMinAge: kafkaclient.MetadataMinAge,
 		Balancer: assignor.New(c.Instance),
 	}
 }
