@@ -158,7 +158,7 @@ func advices(t *testing.T, l *documents.Log) int64 {
 func TestALoadTestOfDocumentsGoesThroughTheIngress(t *testing.T) {
 	p := newPlant(t, testservices.Broker(t), partners)
 	away(t)
-	file(t, "small.yaml", small)
+	file(t, "small.yaml", small+"  translated: {p99: none}\n")
 	var sources []string
 	for _, name := range documents.Systems() {
 		sources = append(sources, "--set", "sources."+name+".system="+name)
@@ -200,7 +200,7 @@ func TestALoadTestOfDocumentsGoesThroughTheIngress(t *testing.T) {
 func TestALoadTestOfDocumentsSaysWhatKeepsItFromSending(t *testing.T) {
 	p := newPlant(t, testservices.Broker(t))
 	away(t)
-	file(t, "small.yaml", small)
+	file(t, "small.yaml", small+"  translated: {p99: none}\n")
 	run := func(args ...string) outcome {
 		return p.loadtest(t.Context(), append([]string{"run", "--profile", "small.yaml", "--rate", "100", "--for", "1s", "--out", "results"}, args...)...)
 	}

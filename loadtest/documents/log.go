@@ -26,7 +26,7 @@ type Log struct {
 	Copies       [scans.ReEnveloped + 1]int64 // events made, by scans.Copy
 	Bytes        int64                        // of the bodies, each once
 	Began, Ended time.Time
-	// Late are the documents that left more than 10 ms after they were due, where the run is paced. The ingress did it where at
+	// Late are the events whose documents left more than 10 ms after they were due, where the run is paced. The ingress did it where at
 	// least half of the time since the backlog began all connections waited for answers, else the tool.
 	Late                      int64
 	LateMost                  time.Duration
@@ -198,14 +198,14 @@ func (l *Log) Sent() report.Sent {
 	return s
 }
 
-// Bottleneck says in words that the load test itself set the limit: more than one document in a hundred was late by the tool.
+// Bottleneck says in words that the load test itself set the limit: more than one event in a hundred was late by the tool.
 // Empty: it did not.
 func (l *Log) Bottleneck() string {
-	if l.LateByTool*100 <= l.Documents {
+	if l.LateByTool*100 <= l.Made {
 		return ""
 	}
-	return fmt.Sprintf("the load test did not keep its own pace: %d of %d documents left more than %v late, up to %v, while it had connections free; lower the rate, or give it a core of its own",
-		l.LateByTool, l.Documents, lateAfter, l.LateMostByTool.Round(time.Millisecond))
+	return fmt.Sprintf("the load test did not keep its own pace: %d of %d events left in their documents more than %v late, up to %v, while it had connections free; lower the rate, or give it a core of its own",
+		l.LateByTool, l.Made, lateAfter, l.LateMostByTool.Round(time.Millisecond))
 }
 
 // Generator is one of its own that stands at the run's start.

@@ -189,6 +189,7 @@ func (r *run) all(ctx context.Context) error {
 
 // hand gives a document to a connection that is free.
 func (r *run) hand(ctx context.Context, p posting) bool {
+	events := int64(p.document.Events()) // whoever sends it gives it back
 	if r.options.Made != nil {
 		r.options.Made(p.document, p.intended)
 	}
@@ -213,7 +214,7 @@ func (r *run) hand(ctx context.Context, p posting) bool {
 		r.waited += r.now.Sub(from)
 	}
 	if r.options.Paced {
-		r.settleLate(p.intended.Sub(r.log.Began))
+		r.settleLate(p.intended.Sub(r.log.Began), events)
 	}
 	if r.now = time.Now(); r.now.Sub(r.looked) >= lookEvery {
 		r.look()
@@ -256,7 +257,7 @@ func (r *run) report(now time.Time) {
 
 // settleLate decides whether a document that leaves now is late, and whose fault it is, as send does: that of what takes it
 // where at least half of the time since the backlog began went by with all connections waiting for an answer.
-func (r *run) settleLate(intended time.Duration) {
+func (r *run) settleLate(intended time.Duration, events int64) {
 	elapsed := time.Since(r.log.Began)
 	r.behind = elapsed - intended
 	if r.behind <= lateAfter {
@@ -267,13 +268,13 @@ func (r *run) settleLate(intended time.Duration) {
 		r.since = intended
 	}
 	l := r.log
-	l.Late++
+	l.Late += events
 	l.LateMost = max(l.LateMost, r.behind)
 	if 2*(r.waited-r.before) >= elapsed-r.since {
-		l.LateByIngress++
+		l.LateByIngress += events
 		return
 	}
-	l.LateByTool++
+	l.LateByTool += events
 	l.LateMostByTool = max(l.LateMostByTool, r.behind)
 }
 

@@ -25,7 +25,7 @@ type sentLog interface {
 type totals struct {
 	began, ended time.Time
 	made         int64         // events
-	late         int64         // events, or documents, that the load test itself sent late
+	late         int64         // events that the load test itself sent late
 	lateMost     time.Duration //
 }
 
