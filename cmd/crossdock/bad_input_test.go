@@ -43,7 +43,7 @@ func newPlant(t *testing.T, broker string, changes ...func(*config.Config)) *pla
 	prefix := applicationName(testservices.Prefix(t))
 	p.config.App, p.config.Kafka.Prefix, p.config.Instance = prefix, prefix+".", "one"
 	p.config.Kafka.Brokers, p.config.Kafka.Partitions = []string{broker}, 4
-	p.config.Ingress.Listen, p.config.Admin.Listen = "127.0.0.1:0", ""
+	p.config.Ingress.Listen, p.config.Query.Listen, p.config.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
 	p.config.Sources = map[string]config.Source{"acme": {TimeZone: "UTC", ShipFrom: "AVAILABLE"}}
 	for _, change := range changes {
 		change(&p.config)

@@ -214,6 +214,7 @@ func (b *stageBench) arguments(k bench.Kind, env *bench.Env) []string {
 	set := func(key, value string) { args = append(args, "--set", key+"="+value) }
 	set("instance", "bench")
 	set("admin.listen", env.Admin)
+	set("query.listen", "")
 	set("registry.url", c.Registry.URL)
 	set("app", env.App)
 	set("kafka.prefix", env.Naming.Prefix)

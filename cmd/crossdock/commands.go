@@ -20,7 +20,7 @@ import (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.demoCommand(), a.runCommand(), a.translateCommand(), a.ingestCommand(), a.parkedCommand(), a.topologyCommand(),
-		a.schemaCommand(), a.sinkCommand(), a.configCommand(), a.loadtestCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
+		a.schemaCommand(), a.queryCommand(), a.sinkCommand(), a.configCommand(), a.loadtestCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
 	}
 }
 
@@ -74,7 +74,7 @@ inventory, sink. None named: all. Any number of processes with the same app and 
 			if err != nil {
 				return err
 			}
-			log.Info("running", "parts", names, "ingress", p.Addr(), "admin", p.AdminAddr())
+			log.Info("running", "parts", names, "ingress", p.Addr(), "query", p.QueryAddr(), "admin", p.AdminAddr())
 			return p.Run(cmd.Context())
 		},
 	}

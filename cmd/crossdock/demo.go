@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	o := demo.Options{Rate: 2000, For: time.Minute, Seed: 1, Ingress: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0"}
+	o := demo.Options{Rate: 2000, For: time.Minute, Seed: 1, Ingress: "127.0.0.1:0", Query: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0"}
 	keep, verbose := false, false
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -41,7 +41,7 @@ the first time (178 MB).`,
 				o.Log = telemetry.NewLogger(os.Stderr, "info", "text")
 			}
 			if keep {
-				o.BrokerPort, o.Ingress, o.Admin, o.Registry = 9092, "127.0.0.1:8080", "127.0.0.1:9464", "127.0.0.1:8081"
+				o.BrokerPort, o.Ingress, o.Query, o.Admin, o.Registry = 9092, "127.0.0.1:8080", "127.0.0.1:8082", "127.0.0.1:9464", "127.0.0.1:8081"
 				o.ClickHouseHTTP, o.ClickHouseTCP = "127.0.0.1:8123", "127.0.0.1:9000"
 				o.Keep = a.keepRunning
 			}
@@ -64,11 +64,12 @@ Everything is still running. Interrupt to end it.
   broker       %s
   registry     %s
   ingress      %s/v1/in/acme-3pl
+  stock        %s/v1/inventory/LAMP/CHI
   metrics      %s/metrics
   ClickHouse   native %s, HTTP http://%s
 
   curl --data-binary @advice.edi %s/v1/in/acme-3pl
   curl 'http://%s/?database=crossdock' --data 'SELECT * FROM current_stock LIMIT 5 FORMAT PrettyCompact'
-`, where.Broker, where.Registry, where.Ingress, where.Admin, where.ClickHouseTCP, where.ClickHouseHTTP, where.Ingress, where.ClickHouseHTTP)
+`, where.Broker, where.Registry, where.Ingress, where.Query, where.Admin, where.ClickHouseTCP, where.ClickHouseHTTP, where.Ingress, where.ClickHouseHTTP)
 	<-ctx.Done()
 }

@@ -108,7 +108,7 @@ func TestCommandsInTheDocumentsWork(t *testing.T) {
 	binary := buildBinary(t)
 	var out bytes.Buffer
 	o := demo.Options{
-		ClickHouse: clickhouse.TCP(), Ingress: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0",
+		ClickHouse: clickhouse.TCP(), Ingress: "127.0.0.1:0", Query: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0",
 		Rate: 200, For: 2 * time.Second, Seed: 1, Out: &out,
 	}
 	ran := 0
@@ -143,7 +143,7 @@ func newShell(root, binary string, where demo.Addresses) *shell {
 	s := &shell{
 		root: root,
 		addresses: strings.NewReplacer("bin/crossdock", binary,
-			"127.0.0.1:9092", where.Broker, "127.0.0.1:8080", bare(where.Ingress), "127.0.0.1:8081", bare(where.Registry),
+			"127.0.0.1:9092", where.Broker, "127.0.0.1:8080", bare(where.Ingress), "127.0.0.1:8081", bare(where.Registry), "127.0.0.1:8082", bare(where.Query),
 			"127.0.0.1:8123", where.ClickHouseHTTP, "127.0.0.1:9000", where.ClickHouseTCP, "127.0.0.1:9464", bare(where.Admin),
 			"curl -sS", "curl -sS --fail-with-body"),
 		sql: "http://" + where.ClickHouseHTTP + "/?database=crossdock",

@@ -110,7 +110,7 @@ func (f *field) start(instance string) (p *exec.Cmd, log *bytes.Buffer) {
 	f.t.Helper()
 	log = &bytes.Buffer{}
 	p = exec.Command(f.binary, "run", "inventory", "--set", "app="+f.config.App, "--set", "instance="+instance, "--set", "kafka.prefix="+f.config.Kafka.Prefix,
-		"--set", "kafka.brokers="+f.config.Kafka.Brokers[0], "--set", "registry.url="+f.config.Registry.URL, "--set", "admin.listen=", "--set", "runtime.workers=2", "--set", "log.level=info")
+		"--set", "kafka.brokers="+f.config.Kafka.Brokers[0], "--set", "registry.url="+f.config.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=", "--set", "runtime.workers=2", "--set", "log.level=info")
 	p.Stdout, p.Stderr = log, log
 	if err := p.Start(); err != nil {
 		f.t.Fatal(err)

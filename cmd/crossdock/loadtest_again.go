@@ -70,8 +70,8 @@ func (a *app) loadtestVerify(ctx context.Context, folder, state string) (err err
 			return &notReadyError{err}
 		}
 	}
-	if e.State == "" && c.Admin.Listen != "" {
-		e.State = answering(ctx, "http://"+local(c.Admin.Listen))
+	if e.State == "" && c.Query.Listen != "" {
+		e.State = answering(ctx, "http://"+local(c.Query.Listen))
 	}
 	told := time.Now()
 	e.Progress = func(step string, done, total int64) {

@@ -104,8 +104,8 @@ func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, 
 	}
 	t.State = o.state
 	if !o.start {
-		if t.State == "" && c.Admin.Listen != "" {
-			t.State = answering(ctx, "http://"+local(c.Admin.Listen))
+		if t.State == "" && c.Query.Listen != "" {
+			t.State = answering(ctx, "http://"+local(c.Query.Listen))
 		}
 		return s, nil
 	}
@@ -223,7 +223,7 @@ func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlag
 	for _, p := range running.All() {
 		started.Watch = append(started.Watch, watch.Target{Name: p.Name, PID: p.PID, Metrics: p.Admin + "/metrics"})
 		if p.Name == "inventory" && started.State == "" {
-			started.State = answering(ctx, p.Admin)
+			started.State = answering(ctx, p.Query)
 		}
 	}
 	return started, nil

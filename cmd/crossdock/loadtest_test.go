@@ -48,7 +48,7 @@ func (p *plant) settings() []string {
 	c := &p.config
 	return []string{
 		"--set", "app=" + c.App, "--set", "kafka.prefix=" + c.Kafka.Prefix, "--set", "kafka.brokers=" + c.Kafka.Brokers[0],
-		"--set", "kafka.partitions=4", "--set", "registry.url=" + c.Registry.URL, "--set", "admin.listen=",
+		"--set", "kafka.partitions=4", "--set", "registry.url=" + c.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=" + p.process.QueryAddr(),
 	}
 }
 

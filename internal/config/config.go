@@ -15,6 +15,7 @@ type Config struct {
 	Inventory  Inventory         `mapstructure:"inventory"`
 	Ingress    Ingress           `mapstructure:"ingress"`
 	Sources    map[string]Source `mapstructure:"sources"`
+	Query      Query             `mapstructure:"query"`
 	ClickHouse ClickHouse        `mapstructure:"clickhouse"`
 	Sink       Sink              `mapstructure:"sink"`
 	Admin      Admin             `mapstructure:"admin"`
@@ -96,6 +97,13 @@ type Source struct {
 	RatePerSec     float64 `mapstructure:"rate_per_second" doc:"Documents a second; more are answered with 429; 0: no limit"`
 }
 
+// Query is the HTTP entry for questions about committed state.
+type Query struct {
+	Listen    string        `mapstructure:"listen" doc:"Address of GET /v1/inventory/{sku}/{site} and POST /v1/inventory/query; empty: none"`
+	Advertise string        `mapstructure:"advertise" doc:"URL at which other instances reach query.listen; empty: http, its port, and its host or the machine's name"`
+	Timeout   time.Duration `mapstructure:"timeout" doc:"A question that is not answered by then is answered with 503"`
+}
+
 // ClickHouse is the analytics database.
 type ClickHouse struct {
 	Addresses []string `mapstructure:"addresses" doc:"Native addresses, host:port; empty: no sink"`
@@ -136,6 +144,7 @@ func Default() Config {
 		Inventory:  Inventory{Ledger: true},
 		Ingress:    Ingress{Listen: "127.0.0.1:8080", MaxBody: 16 << 20, ProduceTimeout: 30 * time.Second},
 		Sources:    map[string]Source{},
+		Query:      Query{Listen: "127.0.0.1:8082", Timeout: 5 * time.Second},
 		ClickHouse: ClickHouse{Database: "crossdock", Username: "default"},
 		Sink:       Sink{FlushInterval: time.Second, MaxRows: 1_000_000},
 		Admin:      Admin{Listen: "127.0.0.1:9464"},

@@ -50,10 +50,21 @@ func (c *Config) validate() []error {
 	if c.Ingress.TLS.Enabled && c.Ingress.TLS.Cert == "" {
 		wrong("ingress.tls.cert: a server needs a certificate")
 	}
-	if u := c.Registry.URL; u != "" {
-		if parsed, err := url.Parse(u); err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
-			wrong("registry.url: %q is no http or https address", u)
+	for _, s := range []struct{ name, url string }{{"registry.url", c.Registry.URL}, {"query.advertise", c.Query.Advertise}} {
+		if s.url == "" {
+			continue
 		}
+		if parsed, err := url.Parse(s.url); err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
+			wrong("%s: %q is no http or https address", s.name, s.url)
+		}
+	}
+	if c.Query.Listen != "" {
+		address(wrong, "query.listen", c.Query.Listen)
+	} else if c.Query.Advertise != "" {
+		wrong("query.advertise: %q is told to others, but query.listen is empty", c.Query.Advertise)
+	}
+	if c.Query.Timeout <= 0 {
+		wrong("query.timeout: %v must be above 0", c.Query.Timeout)
 	}
 	between(wrong, "runtime.workers", c.Runtime.Workers, 0, 256)
 	between(wrong, "runtime.commit_max_records", c.Runtime.CommitMaxRecords, 1, 1_000_000)

@@ -28,6 +28,7 @@ type Options struct {
 	HostCommand []string // the program that hosts the ClickHouse engine: see clickhouse.StartOptions
 	BrokerPort  int      // 0: any free one
 	Ingress     string   // address of the HTTP entry; "127.0.0.1:0": any free port
+	Query       string   // address of the state's queries
 	Admin       string
 	Registry    string
 
@@ -48,7 +49,7 @@ type Options struct {
 }
 
 // Addresses are where the parts of a running demo answer.
-type Addresses struct{ Broker, Registry, Ingress, Admin, ClickHouseHTTP, ClickHouseTCP string }
+type Addresses struct{ Broker, Registry, Ingress, Query, Admin, ClickHouseHTTP, ClickHouseTCP string }
 
 // evidence is what a recount needs: what was sent, and where to read what came of it.
 type evidence struct {
@@ -80,7 +81,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if o.Keep != nil {
 		o.Keep(ctx, Addresses{
-			Broker: s.config.Kafka.Brokers[0], Registry: s.config.Registry.URL, Ingress: "http://" + s.process.Addr(), Admin: "http://" + s.process.AdminAddr(),
+			Broker: s.config.Kafka.Brokers[0], Registry: s.config.Registry.URL, Ingress: "http://" + s.process.Addr(), Query: "http://" + s.process.QueryAddr(), Admin: "http://" + s.process.AdminAddr(),
 			ClickHouseHTTP: s.engine, ClickHouseTCP: s.config.ClickHouse.Addresses[0],
 		})
 	}

@@ -18,7 +18,7 @@ func options(t *testing.T, brokers string, out *bytes.Buffer) Options {
 	ch := testservices.ClickHouse(t)
 	return Options{
 		Brokers: []string{brokers}, ClickHouse: ch.TCP, Prefix: strings.TrimRight(testservices.Prefix(t), ".-_"),
-		Ingress: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0", Rate: 300, For: 3 * time.Second, Seed: 7, Out: out,
+		Ingress: "127.0.0.1:0", Query: "127.0.0.1:0", Admin: "127.0.0.1:0", Registry: "127.0.0.1:0", Rate: 300, For: 3 * time.Second, Seed: 7, Out: out,
 	}
 }
 

@@ -54,7 +54,7 @@ func start(ctx context.Context, o *Options, t *teller) (_ *services, err error) 
 	}()
 	c := &s.config
 	c.Instance, c.Sources = "demo", sources()
-	c.Ingress.Listen, c.Admin.Listen = o.Ingress, o.Admin
+	c.Ingress.Listen, c.Query.Listen, c.Admin.Listen = o.Ingress, o.Query, o.Admin
 	if o.Prefix != "" {
 		c.Kafka.Prefix, c.App, c.ClickHouse.Database = o.Prefix+".", o.Prefix, "crossdock_"+underscored(o.Prefix)
 	}
@@ -178,7 +178,7 @@ func (s *services) startPipeline(ctx context.Context, o *Options, t *teller) err
 		return err
 	}
 	s.serve(ctx, s.process.Run)
-	t.step("pipeline: ingress http://%s, metrics http://%s/metrics", s.process.Addr(), s.process.AdminAddr())
+	t.step("pipeline: ingress http://%s, stock http://%s/v1/inventory, metrics http://%s/metrics", s.process.Addr(), s.process.QueryAddr(), s.process.AdminAddr())
 	why := ""
 	err = s.await(ctx, startTimeout, func(context.Context) (bool, error) {
 		ok, reason := s.process.Ready()

@@ -18,6 +18,7 @@ import (
 
 	"crossdock/avro/govern"
 	"crossdock/avro/serde"
+	"crossdock/cmd/crossdock/api"
 	"crossdock/connectors"
 	"crossdock/connectors/ingress"
 	"crossdock/internal/config"
@@ -50,6 +51,7 @@ type Process struct {
 	producer  *ingress.Producer
 	sink      *sink.Sink
 	ingress   net.Listener
+	query     net.Listener // where the inventory stage runs
 	admin     net.Listener
 }
 
@@ -87,6 +89,15 @@ func New(ctx context.Context, o Options) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
+	address := ""
+	if chosen[Inventory] && c.Query.Listen != "" {
+		if p.query, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.Query.Listen); err != nil {
+			return nil, fmt.Errorf("query.listen: %w; another process of this machine may have it: give each its own, or leave it empty", err)
+		}
+		if address, err = advertised(&c.Query, p.query.Addr()); err != nil {
+			return nil, err
+		}
+	}
 	naming := Naming(c)
 	for _, stage := range stages {
 		if !chosen[stage.Name] {
@@ -98,6 +109,9 @@ func New(ctx context.Context, o Options) (_ *Process, err error) {
 			}
 		}
 		cfg := runtimeConfig(c, stage, client)
+		if stage.Name == Inventory {
+			cfg.Balancer = assignor.Advertising(c.Instance, address)
+		}
 		if p.instances[stage.Name], err = runtime.New(cfg, stage, runtime.Deps{Serde: s, Tables: p.tables, Registerer: o.Metrics, Logger: p.log}); err != nil {
 			return nil, fmt.Errorf("stage %s: %w", stage.Name, err)
 		}
@@ -249,6 +263,9 @@ func NewSink(c *config.Config, client []kgo.Opt, s *serde.Serde, log *slog.Logge
 // Addr is where the ingress answers; empty without it.
 func (p *Process) Addr() string { return addr(p.ingress) }
 
+// QueryAddr is where queries of stock are answered; empty without them.
+func (p *Process) QueryAddr() string { return addr(p.query) }
+
 // AdminAddr is where probes and metrics answer; empty without them.
 func (p *Process) AdminAddr() string { return addr(p.admin) }
 
@@ -324,6 +341,18 @@ func (p *Process) Run(ctx context.Context) error {
 		}
 		group.Go(func() error { return telemetry.Serve(ctx, server, handler, drain) })
 	}
+	if p.query != nil {
+		server, err := api.New(api.Config{
+			State: p.instances[Inventory], Instance: p.o.Config.Instance, Timeout: p.o.Config.Query.Timeout, Log: p.log, Metrics: p.o.Metrics,
+		})
+		if err != nil {
+			return err
+		}
+		group.Go(func() error {
+			defer server.Close()
+			return telemetry.Serve(ctx, p.query, server.Handler(), drain)
+		})
+	}
 	if p.admin != nil {
 		admin := &telemetry.Admin{Gatherer: p.o.Metrics, Checks: p.checks()}
 		group.Go(func() error { return telemetry.Serve(ctx, p.admin, admin.Handler(), time.Second) })
@@ -340,7 +369,7 @@ func (p *Process) close() {
 			p.log.Debug("closing the sink", "error", err)
 		}
 	}
-	for _, l := range []net.Listener{p.ingress, p.admin} {
+	for _, l := range []net.Listener{p.ingress, p.query, p.admin} {
 		if l != nil {
 			_ = l.Close() // a server that has ended has closed it already
 		}

@@ -29,6 +29,9 @@ const (
 	Sink    = "sink"    // ClickHouse
 )
 
+// Inventory is the stage whose state can be asked for.
+const Inventory = "inventory"
+
 // Parts are what stages are made of.
 type Parts struct {
 	Config     config.Config
@@ -97,7 +100,7 @@ func Stages(p Parts) ([]topology.Stage, error) {
 			},
 		},
 		{
-			Name: "inventory", Doc: "stock by SKU and site, double entry",
+			Name: Inventory, Doc: "stock by SKU and site, double entry",
 			Inputs: []topics.ID{topics.InventoryInbox}, Outputs: []topics.ID{topics.Balances, topics.Ledger},
 			Stores: []topology.Store{{Name: "stock", Doc: "buckets, version and the dedupe memory of a key"}},
 			New: func() processors.Processor {

@@ -32,6 +32,7 @@ type Process struct {
 	Name  string
 	PID   int
 	Admin string // URL of its probes and metrics
+	Query string // URL where it answers queries of stock, if it is the inventory stage
 }
 
 // Stages are the processes of a load test. One goroutine uses them.
@@ -60,20 +61,21 @@ func Start(ctx context.Context, o Options) (_ *Stages, err error) {
 	if s.dir, err = os.MkdirTemp("", "crossdock-stages-"); err != nil {
 		return nil, err
 	}
-	first, err := process.FreePorts(len(o.Parts))
+	first, err := process.FreePorts(2 * len(o.Parts))
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range o.Parts {
-		admin := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+i))
+		admin := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+2*i))
+		query := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+2*i+1))
 		args := append([]string{"run", name}, o.Args...)
 		p, err := process.Start(process.Options{
-			Name: "stage " + name, Path: o.Binary, Args: append(args, "--set", "admin.listen="+admin), Log: filepath.Join(s.dir, name+".log"),
+			Name: "stage " + name, Path: o.Binary, Args: append(args, "--set", "admin.listen="+admin, "--set", "query.listen="+query), Log: filepath.Join(s.dir, name+".log"),
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.running = append(s.running, running{Process{name, p.Pid(), "http://" + admin}, p})
+		s.running = append(s.running, running{Process{name, p.Pid(), "http://" + admin, "http://" + query}, p})
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not within %v", readyWithin))
 	defer cancel()

@@ -74,7 +74,7 @@ func (b *Balancer) JoinGroupMetadata(interests []string, current map[string][]in
 		p.Topic, p.Partitions = o.topic, o.partitions
 		meta.OwnedPartitions = append(meta.OwnedPartitions, p)
 	}
-	meta.UserData = userData{instance: b.instance, generation: generation, held: owned, address: b.address}.append(nil)
+	meta.UserData = userData{instance: b.instance, generation: generation, held: owned, address: b.address}.encode()
 	return meta.AppendTo(nil)
 }
 

@@ -42,8 +42,8 @@ func sortTopics(t []topicPartitions) {
 	slices.SortFunc(t, func(a, b topicPartitions) int { return strings.Compare(a.topic, b.topic) })
 }
 
-func (u userData) append(b []byte) []byte {
-	b = append(b, userDataVersion)
+func (u userData) encode() []byte {
+	b := []byte{userDataVersion}
 	b = appendString(b, u.instance)
 	b = binary.AppendVarint(b, int64(u.generation))
 	b = binary.AppendUvarint(b, uint64(len(u.held)))
@@ -94,7 +94,7 @@ func parseUserData(b []byte) (u userData, err error) {
 	return u, nil
 }
 
-// A reader reads what append writes; after the first fault everything is zero.
+// A reader reads what encode writes; after the first fault everything is zero.
 type reader struct {
 	b   []byte
 	bad bool
