@@ -121,7 +121,7 @@ func (l *figureList) throughput(a, b *Report) {
 	meanB, peakB := b.rates()
 	l.add("mean rate", EventsASecond, Neither, measured(meanA, meanA > 0), measured(meanB, meanB > 0))
 	l.add("peak rate due", EventsASecond, Neither, measured(peakA, peakA > 0), measured(peakB, peakB > 0))
-	l.add("left more than 10 ms late", Events, Lower, measured(a.Tool.Late, a.Sent.Made > 0), measured(b.Tool.Late, b.Sent.Made > 0))
+	l.add("held up over 10 ms by the load test", Events, Lower, measured(a.Tool.Late, a.Sent.Made > 0), measured(b.Tool.Late, b.Sent.Made > 0))
 	if bestA, bestB := best(a.Search), best(b.Search); bestA+bestB > 0 {
 		l.add("highest rate that held", EventsASecond, Higher, measured(bestA, bestA > 0), measured(bestB, bestB > 0))
 	}

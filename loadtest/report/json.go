@@ -125,6 +125,7 @@ func (r *Report) finite() error {
 			all = append(all, fmt.Errorf("report: %s is %v, which is no figure", fmt.Sprintf(format, args...), v))
 		}
 	}
+	check(r.Sent.Seconds, "sent.seconds")
 	check(r.Tool.CPUSeconds, "tool.cpu_seconds")
 	for i, s := range r.Slices {
 		check(s.At, "slices[%d].at_s", i)

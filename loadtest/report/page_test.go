@@ -105,7 +105,7 @@ func TestTheFirstScreenTellsTheRunInWords(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"ten-minutes", []string{"verified: 15,348,000 events, 0 lost, 0 duplicated", "all 5 objectives were met", "Profile peak-day sent events for 10 min", "straight onto their topics", "2 cores of AMD EPYC 7B13", "Kafka 4.4.0", "The plan ran to its end", "latency counts from when it was due"}},
+		{"ten-minutes", []string{"verified: 15,348,000 events, 0 lost, 0 duplicated", "all 5 objectives were met", "Profile peak-day sent events for 10 min", "straight onto their topics", "2 cores of AMD EPYC 7B13", "Kafka 4.4.0", "The plan ran to its end", "latency counts from when an event was due"}},
 		{"documents", []string{"native documents through the HTTP ingress", "Translated"}},
 		{"broken", []string{"The outputs are wrong: 3 lost, 1 duplicated, 2 wrong", "1 outage, 5.4 s in all; at 5:00", "balance p99 was 4.31 s (wanted: at most 100 ms)", "28 more events are not shown"}},
 		{"interrupted", []string{"The run ended early, and its outputs were not verified", "Stopped early: interrupted (Ctrl-C), after 489,000 of 2,934,000 planned events", "row p99 was not measured", "Not kept, so the figures say little of the pipeline"}},

@@ -64,19 +64,20 @@ type Sent struct {
 	Acknowledged int64            `json:"acknowledged"`
 	Unknown      int64            `json:"unknown"` // made, and not known to have arrived
 	Documents    int64            `json:"documents,omitempty"`
-	Bytes        int64            `json:"bytes"`   // keys and values, or bodies, before compression
-	Kinds        map[string]int64 `json:"kinds"`   // pick, milestone, order, ...
-	Copies       map[string]int64 `json:"copies"`  // original, exact duplicate, ...
-	Poison       map[string]int64 `json:"poison"`  // by what is wrong with it
-	Offline      int64            `json:"offline"` // sent by devices that were offline when they happened
-	Late         int64            `json:"late"`    // whose event time lies before its neighbours'
-	Keys         int64            `json:"keys"`    // pairs of SKU and site that moved; 0 where not counted
+	Seconds      float64          `json:"seconds,omitempty"` // from Began to the last acknowledgement; 0 where not told
+	Bytes        int64            `json:"bytes"`             // keys and values, or bodies, before compression
+	Kinds        map[string]int64 `json:"kinds"`             // pick, milestone, order, ...
+	Copies       map[string]int64 `json:"copies"`            // original, exact duplicate, ...
+	Poison       map[string]int64 `json:"poison"`            // by what is wrong with it
+	Offline      int64            `json:"offline"`           // sent by devices that were offline when they happened
+	Late         int64            `json:"late"`              // whose event time lies before its neighbours'
+	Keys         int64            `json:"keys"`              // pairs of SKU and site that moved; 0 where not counted
 }
 
 // Tool says whether the load test itself kept its pace.
 type Tool struct {
-	Late       int64   `json:"late"` // events that left more than 10 ms after they were due
-	LateMost   int64   `json:"late_most_us"`
+	Late       int64   `json:"late"`         // events that left more than 10 ms after they were due, not because brokers held them up
+	LateMost   int64   `json:"late_most_us"` // of those
 	CPUSeconds float64 `json:"cpu_seconds"`
 	// Bottleneck says in words that the tool, and not the pipeline, set the limit; empty: it did not.
 	Bottleneck string `json:"bottleneck,omitempty"`

@@ -49,6 +49,9 @@ func (r *Report) lasted() (sending, all float64) {
 			sending = s.At + s.Seconds
 		}
 	}
+	if r.Sent.Seconds > 0 {
+		sending = r.Sent.Seconds // slices are whole, and one more begins for what leaves a moment after its end
+	}
 	if !r.Began.IsZero() && r.Ended.After(r.Began) {
 		all = r.Ended.Sub(r.Began).Seconds()
 	}
@@ -102,7 +105,11 @@ func (r *Report) headline() (string, state) {
 	case r.Verdict == nil:
 		return "The outputs were not verified", warning
 	case len(missed) > 0:
-		return fmt.Sprintf("Nothing was lost or counted twice, but %d of %s", len(missed), plural(int64(len(r.Objectives)), "objective was missed", "objectives were missed")), warning
+		verb := "were"
+		if len(missed) == 1 {
+			verb = "was"
+		}
+		return fmt.Sprintf("Nothing was lost or counted twice, but %d of %s %s missed", len(missed), plural(int64(len(r.Objectives)), "objective", "objectives"), verb), warning
 	case r.Stopped != "":
 		return "Nothing was lost or counted twice, in a run that ended early", warning
 	case met > 1:
@@ -256,9 +263,9 @@ func (r *Report) objectivesStatement() statement {
 
 func (r *Report) toolStatement() statement {
 	t := r.Tool
-	late := "No event left more than 10 ms after it was due"
+	late := "It held no event up for more than 10 ms"
 	if t.Late > 0 {
-		late = fmt.Sprintf("%s (%s) left more than 10 ms after they were due, the latest by %s", plural(t.Late, "event", "events"), share(float64(t.Late), float64(r.Sent.Made)), micros(t.LateMost))
+		late = fmt.Sprintf("It held up %s (%s) for more than 10 ms, for %s at most", plural(t.Late, "event", "events"), share(float64(t.Late), float64(r.Sent.Made)), micros(t.LateMost))
 	}
 	switch {
 	case t.Bottleneck != "":
@@ -266,7 +273,7 @@ func (r *Report) toolStatement() statement {
 	case r.Sent.Made == 0:
 		return statement{neutral, "Load test's pace", "Nothing was sent."}
 	}
-	return statement{good, "Load test's pace", "Kept: the load test was not the bottleneck. " + late + "; latency counts from when it was due."}
+	return statement{good, "Load test's pace", "Kept: the load test was not the bottleneck. " + late + "; latency counts from when an event was due."}
 }
 
 func (r *Report) outagesStatement() statement {

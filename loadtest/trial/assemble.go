@@ -25,6 +25,7 @@ func (t *trial) report(_ context.Context) *report.Report {
 		Sent: l.log.Sent(), Outages: l.outages(), Search: t.attempts, Notes: l.notes,
 		Processes: l.watch.Processes(sums.made), Commits: l.watch.Commits(),
 	}
+	r.Sent.Seconds = sums.ended.Sub(sums.began).Seconds()
 	r.Tool.Late, r.Tool.LateMost, r.Tool.Bottleneck = sums.late, sums.lateMost.Microseconds(), l.log.Bottleneck()
 	for _, p := range r.Processes {
 		if p.Name == watch.Own {

@@ -1,9 +1,15 @@
 package trial
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/loadtest/profile"
+	"crossdock/loadtest/report"
 	"crossdock/loadtest/send"
 )
 
@@ -34,5 +40,27 @@ func TestACourseTellsSlicesBetweenItsLooks(t *testing.T) {
 	}
 	if got := c.recently(2 * time.Second); got != 200 {
 		t.Errorf("%v a second lately, want 200", got)
+	}
+}
+
+// What the brokers held up is told as an outage, and is none of the load test's lateness.
+func TestLatenessIsWhatTheLoadTestItselfHeldUp(t *testing.T) {
+	sums := movementsLog{&send.Log{Late: 900, LateMost: 9 * time.Second, LateByBroker: 899, LateByTool: 1, LateMostByTool: 12 * time.Millisecond}}.totals()
+	if sums.late != 1 || sums.lateMost != 12*time.Millisecond {
+		t.Errorf("%d events were late, the latest by %v", sums.late, sums.lateMost)
+	}
+}
+
+// Whoever interrupts a run before it has sent anything is told so, whatever the check was at.
+func TestARunInterruptedInItsChecksSaysThatNothingWasSent(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	p, err := profile.Load("base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	result, err := Run(ctx, Options{Kafka: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Profile: p, Run: "r", Out: t.TempDir(), Entry: report.Movements})
+	if result != nil || !errors.Is(err, errInterrupted) {
+		t.Errorf("%v, %v", result, err)
 	}
 }

@@ -26,14 +26,14 @@ type totals struct {
 	began, ended time.Time
 	made         int64         // events
 	late         int64         // events that the load test itself sent late
-	lateMost     time.Duration //
+	lateMost     time.Duration // of those
 }
 
 // movementsLog is that of a load that went onto the topics.
 type movementsLog struct{ *send.Log }
 
 func (l movementsLog) totals() totals {
-	return totals{l.Began, l.Ended, l.Made, l.LateByTool, l.LateMost}
+	return totals{l.Began, l.Ended, l.Made, l.LateByTool, l.LateMostByTool}
 }
 func (l movementsLog) evidence() verify.Load { return verify.Load{Log: l.Log} }
 func (l movementsLog) partitions() []int64   { return l.Partitions() }
@@ -42,7 +42,7 @@ func (l movementsLog) partitions() []int64   { return l.Partitions() }
 type documentsLog struct{ *documents.Log }
 
 func (l documentsLog) totals() totals {
-	return totals{l.Began, l.Ended, l.Made, l.LateByTool, l.LateMost}
+	return totals{l.Began, l.Ended, l.Made, l.LateByTool, l.LateMostByTool}
 }
 func (l documentsLog) evidence() verify.Load { return verify.Load{Documents: l.Log} }
 func (l documentsLog) partitions() []int64   { return nil }

@@ -112,6 +112,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	t := &trial{o: o, began: time.Now(), master: master{kafka: o.Kafka, serde: o.Serde, naming: o.Naming}}
 	if err := t.check(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errInterrupted // whatever it was that noticed
+		}
 		return nil, err
 	}
 	defer t.groups.close()

@@ -1,0 +1,22 @@
+package report
+
+import (
+	"strings"
+	"testing"
+)
+
+// Slices are whole seconds. A run of two seconds whose last events leave a moment late has a third slice, and did not send
+// for three seconds.
+func TestTheMeanRateIsThatOfTheTimeInWhichWasSent(t *testing.T) {
+	r := &Report{
+		Profile: "base", Entry: Movements, Sent: Sent{Planned: 2000, Made: 2000, Acknowledged: 2000, Seconds: 2.01},
+		Slices: []Slice{{Seconds: 1, Due: 1000, Made: 998}, {At: 1, Seconds: 1, Due: 1000, Made: 998}, {At: 2, Seconds: 1, Made: 4}},
+	}
+	if text := r.whatRan(); !strings.Contains(text, "sent events for 2 s at 995/s on the mean") {
+		t.Error(text)
+	}
+	r.Sent.Seconds = 0 // a report that does not tell it
+	if text := r.whatRan(); !strings.Contains(text, "sent events for 3 s at 667/s") {
+		t.Error(text)
+	}
+}
