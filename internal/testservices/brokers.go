@@ -38,6 +38,23 @@ func OwnKafka(t testing.TB, config ...string) *kafka.Broker {
 	return b
 }
 
+// KafkaCluster is three real brokers for this test alone, with three replicas of everything of which two must take a write.
+// Each broker has one listener more for each address of its entry of advertise: see kafka.Options.
+func KafkaCluster(t testing.TB, advertise [3][]string, config ...string) *kafka.Cluster {
+	t.Helper()
+	skipShort(t, "a real Kafka cluster")
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	c, err := kafka.StartCluster(ctx, kafka.Options{Dir: t.TempDir(), Brief: true, Heap: "384m", Config: config, Progress: func(s string) { t.Log(s) }}, advertise[:])
+	Require(t, err)
+	t.Cleanup(func() {
+		if err := c.Kill9(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
 // Broker is the address of an embedded broker for this test alone.
 func Broker(t testing.TB) string {
 	t.Helper()

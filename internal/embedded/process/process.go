@@ -160,6 +160,13 @@ func (p *Process) Kill() error {
 	return nil
 }
 
+// Freeze stops the child without ending it (SIGSTOP): it answers nobody and keeps its connections open. Stop and Kill work
+// on a frozen child too, Stop once it is thawed.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen child go on where it was (SIGCONT).
+func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
 // signal is a no-op on a child that has ended.
 func (p *Process) signal(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {

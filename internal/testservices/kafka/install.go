@@ -91,7 +91,7 @@ func digest() string {
 // format lets Kafka's own tool make a log directory: the cluster's id and the feature levels of this version.
 func (in *Installation) format(ctx context.Context) error {
 	config := in.template + ".properties"
-	if err := os.WriteFile(config, []byte(properties(in.template, 1024, nil)), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte((&node{id: 1, port: 1024, voters: []int{1025}}).properties(in.template, nil)), 0o644); err != nil {
 		return err
 	}
 	args := in.arguments("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAQACAAAAAAAAAAA", "-c", config)

@@ -1,7 +1,9 @@
 // Package kafka runs a real Apache Kafka broker (KRaft, combined mode) on 127.0.0.1 for tests, from the jars that pom.xml
 // names, with control enough for fault tests: start, stop, kill -9, start again on the same port and data.
 //
-// It differs from a production broker in what a machine of two cores asks for: one node, 8 partitions of the offsets and
+// Start runs a node that is a cluster by itself, StartCluster several.
+//
+// It differs from a production broker in what a machine of two cores asks for: 8 partitions of the offsets and
 // transaction topics instead of 50, no delay before a group's first rebalance, unlimited retention by default (topics set
 // their own), and no automatic topics.
 package kafka
@@ -32,13 +34,16 @@ type Options struct {
 	Brief    bool
 	Config   []string     // more lines of server.properties, which win over ours
 	Progress func(string) // told of slow steps; nil: nobody is
+	// Advertise gives a broker one listener more for each address, host:port, and tells the clients of that listener to come
+	// to the address: a proxy that sends them on to Path. Port must be 0 then.
+	Advertise []string
 }
 
-// A Broker is a single-node cluster, running or not.
+// A Broker is one node, running or not: a cluster by itself, or a part of a Cluster.
 type Broker struct {
 	in      *Installation
 	dir     string
-	port    int
+	node    node
 	flags   []string // of the JVM
 	config  []string
 	process *process.Process // nil while it is down
@@ -59,28 +64,42 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{in: in, dir: o.Dir, port: o.Port, flags: []string{"-Xms256m", "-Xmx" + o.Heap}, config: o.Config}
+	b, err := in.broker(1, o)
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		port := o.Port
+		if port == 0 {
+			if port, err = process.FreePorts(b.node.ports()); err != nil {
+				return nil, err
+			}
+		}
+		b.node.port = port
+		b.node.voters = []int{port + 1}
+		err = b.Start(ctx)
+		if err == nil {
+			return b, nil
+		}
+		if o.Port != 0 || try == portTries || !taken(err) {
+			return nil, err
+		}
+	}
+}
+
+// taken says that somebody else took a port between our look at it and Kafka's bind.
+func taken(err error) bool { return strings.Contains(err.Error(), "Address already in use") }
+
+// broker makes the files of a node, whose ports are not chosen yet.
+func (in *Installation) broker(id int, o Options) (*Broker, error) {
+	b := &Broker{in: in, dir: o.Dir, flags: []string{"-Xms256m", "-Xmx" + o.Heap}, config: o.Config, node: node{id: id, advertise: o.Advertise}}
 	if o.Brief {
 		b.flags = append(b.flags, "-XX:TieredStopAtLevel=1")
 	}
 	if err := os.CopyFS(b.data(), os.DirFS(in.template)); err != nil {
 		return nil, fmt.Errorf("data of Kafka: %w", err)
 	}
-	for try := 1; ; try++ {
-		if o.Port == 0 {
-			if b.port, err = process.FreePorts(2); err != nil {
-				return nil, err
-			}
-		}
-		err = b.Start(ctx)
-		if err == nil {
-			return b, nil
-		}
-		// Between our look at a port and Kafka's bind somebody else may have taken it.
-		if o.Port != 0 || try == portTries || !strings.Contains(err.Error(), "Address already in use") {
-			return nil, err
-		}
-	}
+	return b, b.identify()
 }
 
 // Start runs a broker that is down and waits until it answers.
@@ -89,7 +108,7 @@ func (b *Broker) Start(ctx context.Context) error {
 		return fmt.Errorf("kafka at %s is running already, pid %d", b.Addr(), b.Pid())
 	}
 	config := filepath.Join(b.dir, "server.properties")
-	if err := os.WriteFile(config, []byte(properties(b.data(), b.port, b.config)), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(b.node.properties(b.data(), b.config)), 0o644); err != nil {
 		return err
 	}
 	p, err := process.Start(process.Options{
@@ -125,7 +144,12 @@ func (b *Broker) answers(ctx context.Context) error {
 }
 
 // Addr is the broker's address, host:port.
-func (b *Broker) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)) }
+func (b *Broker) Addr() string { return local(b.node.port) }
+
+// Path is where the listener of an address of Options.Advertise, by its place there, is bound: what a proxy dials.
+func (b *Broker) Path(i int) string { return local(b.node.port + 2 + i) }
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Pid is the JVM's process id; 0 while it is down.
 func (b *Broker) Pid() int {
@@ -166,6 +190,19 @@ func (b *Broker) Kill9() error {
 	return err
 }
 
+// Freeze stops the broker without ending it, as a long pause of its machine would; Thaw lets it go on.
+func (b *Broker) Freeze() error { return b.signal((*process.Process).Freeze) }
+
+// Thaw lets a frozen broker go on.
+func (b *Broker) Thaw() error { return b.signal((*process.Process).Thaw) }
+
+func (b *Broker) signal(f func(*process.Process) error) error {
+	if b.process == nil {
+		return fmt.Errorf("kafka at %s is down", b.Addr())
+	}
+	return f(b.process)
+}
+
 func (b *Broker) data() string { return filepath.Join(b.dir, "data") }
 
 // arguments make Java run a class of Kafka.
@@ -174,30 +211,4 @@ func (in *Installation) arguments(class string, args ...string) []string {
 		"-XX:+UseSerialGC", // two cores: parallel collectors only add threads
 		"-Dlog4j2.configurationFile=" + in.log4j, "-cp", filepath.Join(in.Libs, "*"), class,
 	}, args...)
-}
-
-func properties(data string, port int, more []string) string {
-	return fmt.Sprintf(`process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:%[2]d
-listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs=%[3]s
-auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=8
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=8
-group.initial.rebalance.delay.ms=0
-log.retention.hours=-1
-%[4]s
-`, port, port+1, data, strings.Join(more, "\n"))
 }

@@ -79,3 +79,47 @@ func TestAcknowledgedRecordsSurviveKill9(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestClusterTakesWritesWithoutOneOfThree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a real Kafka is left out with -short")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	c, err := kafka.StartCluster(ctx, kafka.Options{
+		Dir: t.TempDir(), Brief: true, Heap: "384m", Config: []string{"broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=500"},
+	}, make([][]string, 3))
+	var missing *artifact.Unavailable
+	if errors.As(err, &missing) && os.Getenv("CROSSDOCK_REQUIRE_SERVICES") != "1" {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Kill9(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs()...), kgo.MetadataMinAge(100*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 6, 3, nil, "scans"); err != nil {
+		t.Fatal(err)
+	}
+	for down, b := range c.Brokers {
+		if err := b.Kill9(); err != nil {
+			t.Fatal(err)
+		}
+		for p := range int32(6) { // those too whose leader it was
+			if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "scans", Partition: p, Value: []byte("v")}).FirstErr(); err != nil {
+				t.Fatalf("without broker %d: %v", down+1, err)
+			}
+		}
+		if err := b.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
