@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"crossdock/loadtest/documents"
+	"crossdock/loadtest/latency"
 	"crossdock/loadtest/machine"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
@@ -33,6 +34,9 @@ func (t *trial) check(ctx context.Context) error {
 	if err != nil {
 		return &UnfitError{err}
 	}
+	if err := o.boundIsSeen(); err != nil {
+		return err
+	}
 	if err := CheckOut(o.Out, o.Run); err != nil {
 		return &UnfitError{err}
 	}
@@ -49,12 +53,31 @@ func (t *trial) check(ctx context.Context) error {
 		err = t.checkGroups(ctx)
 	}
 	if err == nil {
+		err = o.boundIsSeen() // without a sink, rows are not
+	}
+	if err == nil {
 		t.from, err = t.groups.ends(ctx, read()...)
 	}
 	if err != nil {
 		t.groups.close()
 	}
 	return err
+}
+
+// boundIsSeen refuses a search by a hop that nobody would look at: every attempt of it would fail, each for nothing.
+func (o *Options) boundIsSeen() error {
+	b := o.FindMax
+	if b == nil || hopsOf(o.Entry, o.Tables != nil)[b.Hop] {
+		return nil
+	}
+	why := "clickhouse.addresses is not set, or no sink is running"
+	switch b.Hop {
+	case latency.Translated.String():
+		why = fmt.Sprintf("movements are enriched; give %s, or --entry %s", latency.Enriched, report.Documents)
+	case latency.Enriched.String():
+		why = fmt.Sprintf("documents are translated; give %s, or --entry %s", latency.Translated, report.Movements)
+	}
+	return &UnfitError{fmt.Errorf("%v: nothing comes to hop %s: %s", b, b.Hop, why)}
 }
 
 // start has the stages started, where nobody else runs them.

@@ -90,6 +90,9 @@ func CheckOut(out, run string) error {
 	return nil
 }
 
+// sameName bounds how many runs of one name may end at one time.
+const sameName = 100
+
 // partial begins the name of a folder that is being written.
 func partial(run string) string { return "." + run + "-partial-" }
 
@@ -99,8 +102,9 @@ type File struct {
 	Write func(io.Writer) error
 }
 
-// WriteFolder writes a run's folder below out, whole or not at all, and returns its path. What has been written when
-// something fails, a full disk say, is taken away again.
+// WriteFolder writes a run's folder below out, whole or not at all, and returns its path. Where another run of that name has
+// ended meanwhile, it is that of the run with -2, -3 and so on behind: what was measured is not thrown away for its name.
+// What has been written when something fails, a full disk say, is taken away again.
 func WriteFolder(out, run string, files []File) (string, error) {
 	return writeFolder(out, run, files, func(path string) (target, error) {
 		return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -140,10 +144,16 @@ func writeFolder(out, run string, files []File, create func(path string) (target
 			return "", fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return "", err
+	for n := 2; ; n++ {
+		err := os.Rename(temp, path)
+		if err == nil {
+			return path, syncFolder(out)
+		}
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) || n > sameName {
+			return "", err
+		}
+		path = filepath.Join(out, fmt.Sprintf("%s-%d", run, n))
 	}
-	return path, syncFolder(out)
 }
 
 func writeFile(path string, write func(io.Writer) error, create func(path string) (target, error)) error {

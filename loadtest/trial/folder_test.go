@@ -5,9 +5,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"crossdock/loadtest/profile"
+	"crossdock/loadtest/report"
 )
 
 // narrow is a file on a disk that is full after so many bytes.
@@ -84,12 +89,6 @@ func TestAFolderThatIsThereIsNeverTouched(t *testing.T) {
 	if err := CheckOut(out, "monday"); err == nil || !strings.Contains(err.Error(), "--run") {
 		t.Errorf("%v", err)
 	}
-	if _, err := WriteFolder(out, "monday", []File{text("a", "2")}); err == nil {
-		t.Error("it was written over")
-	}
-	if got, err := os.ReadFile(filepath.Join(out, "monday", "a")); err != nil || string(got) != "1" {
-		t.Errorf("%q, %v", got, err)
-	}
 	if got := entries(t, out); len(got) != 1 {
 		t.Errorf("%v is left", got)
 	}
@@ -150,4 +149,48 @@ func TestAFolderOfAnotherKindIsNamed(t *testing.T) {
 	check("nothing that was sent")
 	write(`{"format": 1, "parts": [{"name": "run", "log": "../../etc/passwd"}]}`)
 	check("is no file of the folder")
+}
+
+// Two runs of one name may be begun at one time, since neither has a folder yet. What both measured is kept.
+func TestTheSecondRunOfANameIsWrittenBesideTheFirst(t *testing.T) {
+	out := t.TempDir()
+	for i, want := range []string{"monday", "monday-2", "monday-3"} {
+		path, err := WriteFolder(out, "monday", []File{text("a", strconv.Itoa(i))})
+		if err != nil || path != filepath.Join(out, want) {
+			t.Fatalf("run %d is in %s: %v", i, path, err)
+		}
+		if content, err := os.ReadFile(filepath.Join(path, "a")); err != nil || string(content) != strconv.Itoa(i) {
+			t.Errorf("%s holds %q, %v", path, content, err)
+		}
+	}
+	if got := entries(t, out); len(got) != 3 {
+		t.Errorf("more than the folders is left: %v", got)
+	}
+}
+
+// A run's folder that was damaged is no verdict about the pipeline.
+func TestADamagedFolderIsNoVerdict(t *testing.T) {
+	p, err := profile.Load("base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := Part{Name: "run", Space: "R-00", Seed: 1, ProfileText: p.YAML(), Began: time.Now().UTC().Truncate(time.Microsecond), Log: LogFile}
+	typo := part
+	typo.ProfileText = "pacee: {}\n"
+	for name, files := range map[string][]File{
+		"no manifest": {text(LogFile, "x")},
+		"no log":      {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}})},
+		"no such log": {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}}), text(LogFile, "these are other bytes")},
+		"profile":     {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{typo}}), text(LogFile, "x")},
+	} {
+		folder, err := WriteFolder(t.TempDir(), "r", files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Verify(t.Context(), folder, Evidence{})
+		var unfit *UnfitError
+		if !errors.As(err, &unfit) || !strings.Contains(err.Error(), folder) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -47,10 +47,13 @@ type load struct {
 }
 
 // observed are the hops that were looked at.
-func (l *load) observed() map[string]bool {
+func (l *load) observed() map[string]bool { return hopsOf(l.entry, l.rows) }
+
+// hopsOf are the hops of an entry; rows says whether ClickHouse is looked at.
+func hopsOf(entry report.Entry, rows bool) map[string]bool {
 	return map[string]bool{
-		latency.Accepted.String(): true, latency.Balance.String(): true, latency.Row.String(): l.rows,
-		latency.Enriched.String(): l.entry == report.Movements, latency.Translated.String(): l.entry == report.Documents,
+		latency.Accepted.String(): true, latency.Balance.String(): true, latency.Row.String(): rows,
+		latency.Enriched.String(): entry == report.Movements, latency.Translated.String(): entry == report.Documents,
 	}
 }
 

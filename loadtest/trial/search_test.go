@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"crossdock/loadtest/report"
+	"crossdock/loadtest/tables"
 )
 
 // threshold is a pipeline that holds up to a rate.
@@ -101,4 +104,32 @@ func TestASearchComesWithinFivePercent(t *testing.T) {
 			t.Fatalf("found %v, the limit is %v; tried %v", best, limit, tried)
 		}
 	})
+}
+
+// A search by a hop that nothing comes to would send attempt after attempt, and end with no rate that holds.
+func TestASearchByAHopThatIsNotOfTheRunIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		entry  report.Entry
+		hop    string
+		tables bool
+		says   string // empty: it is of the run
+	}{
+		{report.Movements, "balance", false, ""},
+		{report.Movements, "enriched", false, ""},
+		{report.Movements, "translated", true, "give enriched"},
+		{report.Movements, "row", true, ""},
+		{report.Movements, "row", false, "clickhouse.addresses"},
+		{report.Documents, "translated", false, ""},
+		{report.Documents, "enriched", true, "give translated"},
+	} {
+		o := Options{Entry: c.entry, FindMax: &Bound{Hop: c.hop, Name: "p99", Below: time.Second}}
+		if c.tables {
+			o.Tables = &tables.Tables{}
+		}
+		err := o.boundIsSeen()
+		var unfit *UnfitError
+		if c.says == "" && err != nil || c.says != "" && (!errors.As(err, &unfit) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s by %s, tables %t: %v", c.entry, c.hop, c.tables, err)
+		}
+	}
 }

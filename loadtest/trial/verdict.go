@@ -87,11 +87,11 @@ type Evidence struct {
 }
 
 // Verify verifies a finished run from its folder alone: the loads are made again, and compared with what the pipeline says
-// now.
+// now. A folder that is none, or is damaged, is an *UnfitError.
 func Verify(ctx context.Context, folder string, o Evidence) (*report.Verdict, error) {
 	m, err := ReadManifest(folder)
 	if err != nil {
-		return nil, err
+		return nil, &UnfitError{err}
 	}
 	e := verify.Evidence{
 		Kafka: o.Kafka, Serde: o.Serde, Naming: topics.Naming{Prefix: m.Prefix}, From: m.From, Ledger: m.Ledger, Tables: o.Tables, Progress: o.Progress,
@@ -102,7 +102,7 @@ func Verify(ctx context.Context, folder string, o Evidence) (*report.Verdict, er
 	for i := range m.Parts {
 		log, err := readLog(folder, m.Entry, &m.Parts[i], o.Kafka)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", folder, m.Parts[i].Name, err)
+			return nil, &UnfitError{fmt.Errorf("%s: %s: %w", folder, m.Parts[i].Name, err)}
 		}
 		e.Sent = append(e.Sent, log.evidence())
 	}
