@@ -321,6 +321,8 @@ func TestDocumentsLeaveNothingOutOfTheirTables(t *testing.T) {
 		{"table or view", "docs/sink.md", names(`CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)`, "sink/migrations/*.sql")},
 		{"setting of a source", "docs/connectors.md", settings},
 		{"refusal", "docs/connectors.md", names(`refusal\{http\.\w+, "(\w+)"`, "connectors/ingress/http.go")},
+		{"refusal of a query", "docs/runtime.md", names(`(?:refuse\(http\.\w+, |passing\()"(\w+)"`, "cmd/crossdock/api/*.go")},
+		{"metric of queries", "docs/runtime.md", names(`"(crossdock_query_[a-z_]+)"`, "cmd/crossdock/api/*.go")},
 		{"document type", "docs/connectors.md", names(`= "(masterdata/\w+|canonical/\w+)"`, "connectors/*/connector.go")},
 	} {
 		for _, name := range c.names {

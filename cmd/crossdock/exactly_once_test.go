@@ -46,11 +46,16 @@ type field struct {
 
 func newField(t *testing.T) *field {
 	t.Helper()
+	return newFieldOn(t, testservices.Kafka(t))
+}
+
+func newFieldOn(t *testing.T, broker string) *field {
+	t.Helper()
 	f := &field{t: t, config: config.Default(), binary: buildBinary(t)}
-	f.opts = []kgo.Opt{kgo.SeedBrokers(testservices.Kafka(t))}
+	f.opts = []kgo.Opt{kgo.SeedBrokers(broker)}
 	prefix := applicationName(testservices.Prefix(t))
 	f.config.App, f.config.Kafka.Prefix = prefix, prefix+"."
-	f.config.Kafka.Brokers = []string{testservices.Kafka(t)}
+	f.config.Kafka.Brokers = []string{broker}
 	ctx, stop := context.WithCancel(t.Context())
 	url, wait, err := serveRegistry(ctx)
 	if err != nil {
@@ -105,12 +110,16 @@ func (f *field) makeTopics() {
 
 func (f *field) topic(id topics.ID) string { return pipeline.Naming(&f.config).Topic(id) }
 
-// start runs one instance of the stage as a process of its own.
-func (f *field) start(instance string) (p *exec.Cmd, log *bytes.Buffer) {
+// start runs one instance of the stage as a process of its own; more settings may be given, as KEY=VALUE.
+func (f *field) start(instance string, settings ...string) (p *exec.Cmd, log *bytes.Buffer) {
 	f.t.Helper()
 	log = &bytes.Buffer{}
-	p = exec.Command(f.binary, "run", "inventory", "--set", "app="+f.config.App, "--set", "instance="+instance, "--set", "kafka.prefix="+f.config.Kafka.Prefix,
-		"--set", "kafka.brokers="+f.config.Kafka.Brokers[0], "--set", "registry.url="+f.config.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=", "--set", "runtime.workers=2", "--set", "log.level=info")
+	args := []string{"run", "inventory", "--set", "app=" + f.config.App, "--set", "instance=" + instance, "--set", "kafka.prefix=" + f.config.Kafka.Prefix,
+		"--set", "kafka.brokers=" + f.config.Kafka.Brokers[0], "--set", "registry.url=" + f.config.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=", "--set", "runtime.workers=2", "--set", "log.level=info"}
+	for _, s := range settings {
+		args = append(args, "--set", s)
+	}
+	p = exec.Command(f.binary, args...)
 	p.Stdout, p.Stderr = log, log
 	if err := p.Start(); err != nil {
 		f.t.Fatal(err)

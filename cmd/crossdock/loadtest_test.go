@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,9 @@ func TestALoadTestSeesWhatThePipelineDidWrong(t *testing.T) {
 	r := readRun(t, folder)
 	if r.Verdict == nil || !r.Verdict.OK || r.Sent.Made != r.Sent.Planned || r.Sent.Acknowledged != r.Sent.Made || r.Sent.Made < 4000 || r.Stopped != "" {
 		t.Fatalf("%+v, %+v, stopped %q", r.Verdict, r.Sent, r.Stopped)
+	}
+	if !slices.ContainsFunc(r.Verdict.Readings, func(read report.Reading) bool { return read.Source == "state" && read.OK && read.Read > 0 }) {
+		t.Errorf("the state was not asked: %+v", r.Verdict.Readings)
 	}
 	if len(r.Sent.Poison) < 5 || r.Sent.Copies["exact"] == 0 && len(r.Sent.Copies) < 2 {
 		t.Errorf("poison %v, copies %v", r.Sent.Poison, r.Sent.Copies)
@@ -251,6 +255,7 @@ func TestALoadTestThatCannotBeMeantIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		{"run --entry pigeon" + at, exitUsage, []string{"--entry pigeon", "movements or documents"}},
 		{"run --run a/b" + at, exitUsage, []string{"a/b", "letters, digits"}},
 		{"run --out taken" + at, exitUsage, []string{"taken", "--out"}},
+		{"run --drain 0s" + at, exitUsage, []string{"--drain 0s", "above 0"}},
 		{"run --watch broker" + at, exitUsage, []string{"--watch broker", "NAME=PID"}},
 		{"run --watch kafka=1" + at, exitUsage, []string{"kafka is watched already"}},
 		{"run --watch broker=x" + at, exitUsage, []string{`"x" is no process id`}},

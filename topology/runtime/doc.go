@@ -24,6 +24,9 @@
 //     carries the task's commit number, one higher each time.
 //   - I6  Records of one key are processed in the order of the inbox: an aborted batch is polled again from its start.
 //
+// Query reads committed state from outside, and Owner says who else may. A worker answers between two transactions and
+// only while the group's coordinator confirms it, so an answer is never older than an output that was seen before.
+//
 // The disk below the stores, leases, standbys and timers are not here yet, so a task's state is what fits in memory and
 // every assignment reads its changelog from the start.
 package runtime

@@ -407,3 +407,26 @@ func TestWorkerThatTheGroupDoesNotConfirmDoesNotAnswer(t *testing.T) {
 		t.Errorf("an old proof: %+v, %v", f, err)
 	}
 }
+
+// What a query costs that meets an idle worker: the wake, a turn, the reads and the copies.
+func BenchmarkQueryOfAnIdleWorker(b *testing.B) {
+	c := fake(b)
+	r := newRig(b, c.ListenAddrs(), countingStage(nil), 1)
+	r.send(5000, MaxQueryKeys)
+	p := r.start(r.config("a"))
+	r.drained()
+	until(b, "the instance is ready", p.Ready)
+	all := make([][]byte, MaxQueryKeys)
+	for i := range all {
+		all[i] = fmt.Appendf(nil, "k%d", i)
+	}
+	for _, n := range []int{1, MaxQueryKeys} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := p.Query(b.Context(), "counts", all[:n]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
