@@ -165,6 +165,9 @@ func (a *app) loadtestRun(ctx context.Context, o *loadtestFlags) error {
 	if t.Entry != report.Movements && t.Entry != report.Documents {
 		return usagef("--entry %s: give movements or documents", o.entry)
 	}
+	if o.drain <= 0 {
+		return usagef("--drain %v: give a time above 0, such as 2m", o.drain)
+	}
 	if err := o.checkDocuments(); err != nil {
 		return err
 	}

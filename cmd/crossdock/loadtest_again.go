@@ -87,7 +87,7 @@ func (a *app) loadtestVerify(ctx context.Context, folder, state string) (err err
 	}
 	v, err := trial.Verify(ctx, folder, e)
 	if err != nil {
-		return err
+		return loadError(err)
 	}
 	if err := a.print(v, func(w io.Writer) error { return tellVerdict(w, v) }); err != nil {
 		return err

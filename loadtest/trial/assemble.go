@@ -132,5 +132,5 @@ func (t *trial) files(r *report.Report) []File {
 		m.Parts = append(m.Parts, part)
 		files = append(files, File{part.Log, func(w io.Writer) error { return l.log.Save(w) }})
 	}
-	return append(files, asJSON(ManifestFile, m), File{report.JSONName, r.WriteJSON}, File{report.HTMLName, r.WriteHTML})
+	return append(files, File{ManifestFile, asJSON(m)}, File{report.JSONName, r.WriteJSON}, File{report.HTMLName, r.WriteHTML})
 }

@@ -193,14 +193,14 @@ func full(err error) error {
 	return err
 }
 
-// asJSON is a File of a document.
-func asJSON(name string, document any) File {
-	return File{name, func(w io.Writer) error {
+// asJSON writes a document.
+func asJSON(document any) func(io.Writer) error {
+	return func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
 		return e.Encode(document)
-	}}
+	}
 }
 
 // ReadManifest reads run.json of a run's folder. The error says what is missing of a folder that is none.

@@ -179,9 +179,9 @@ func TestADamagedFolderIsNoVerdict(t *testing.T) {
 	typo.ProfileText = "pacee: {}\n"
 	for name, files := range map[string][]File{
 		"no manifest": {text(LogFile, "x")},
-		"no log":      {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}})},
-		"no such log": {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}}), text(LogFile, "these are other bytes")},
-		"profile":     {asJSON(ManifestFile, &Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{typo}}), text(LogFile, "x")},
+		"no log":      {{ManifestFile, asJSON(&Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}})}},
+		"no such log": {{ManifestFile, asJSON(&Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{part}})}, text(LogFile, "these are other bytes")},
+		"profile":     {{ManifestFile, asJSON(&Manifest{Format: 1, Run: "r", Entry: report.Movements, Parts: []Part{typo}})}, text(LogFile, "x")},
 	} {
 		folder, err := WriteFolder(t.TempDir(), "r", files)
 		if err != nil {
