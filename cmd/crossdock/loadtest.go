@@ -233,6 +233,9 @@ func shortcomings(r *report.Report) []string {
 			bad = append(bad, fmt.Sprintf("%s is %s, not %s", o.Name, o.Got, o.Wanted))
 		}
 	}
+	if n := len(r.Search); n > 0 && !r.Search[n-1].Holds {
+		bad = append(bad, "no rate that the search found held once more")
+	}
 	return bad
 }
 

@@ -334,3 +334,14 @@ func TestProgressIsALineNowAndThen(t *testing.T) {
 		}
 	}
 }
+
+func TestASearchWhoseResultDoesNotHoldOnceMoreIsNotGood(t *testing.T) {
+	r := &report.Report{Search: []report.Attempt{{Rate: 4000, Holds: true}, {Rate: 8000}, {Rate: 4000, Holds: true}}}
+	if bad := shortcomings(r); len(bad) != 0 {
+		t.Errorf("it held once more: %v", bad)
+	}
+	r.Search[2].Holds = false
+	if bad := shortcomings(r); len(bad) != 1 || !strings.Contains(bad[0], "held once more") {
+		t.Errorf("%v", bad)
+	}
+}

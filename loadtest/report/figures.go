@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -127,10 +128,14 @@ func (l *figureList) throughput(a, b *Report) {
 	}
 }
 
-// best is the highest rate that held; 0 where none did.
+// best is the highest rate that held; 0 where none did. A rate that held once, and later did not hold at itself or below,
+// was luck: the search runs what it found once more for that.
 func best(attempts []Attempt) (rate float64) {
-	for _, a := range attempts {
-		if a.Holds {
+	fails := math.Inf(1) // the lowest rate that failed after the attempt in hand
+	for _, a := range slices.Backward(attempts) {
+		if !a.Holds {
+			fails = min(fails, a.Rate)
+		} else if a.Rate < fails {
 			rate = max(rate, a.Rate)
 		}
 	}

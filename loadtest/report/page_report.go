@@ -201,7 +201,11 @@ func (r *Report) searchSection() (section, bool) {
 			p99 = micros(a.P99)
 			c.Points = append(c.Points, chart.Point{X: a.Rate, Y: float64(a.P99), Good: a.Holds, Text: strconv.Itoa(i + 1)})
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{{Text: strconv.Itoa(i + 1)}, {Text: word, State: state}, {Text: rate(a.Rate)}, {Text: p99}, {Text: count(a.LagEnd)}, {Text: a.Why}}})
+		lag := absent
+		if a.LagEnd >= 0 {
+			lag = count(a.LagEnd)
+		}
+		t.Rows = append(t.Rows, row{Cells: []cell{{Text: strconv.Itoa(i + 1)}, {Text: word, State: state}, {Text: rate(a.Rate)}, {Text: p99}, {Text: lag}, {Text: a.Why}}})
 	}
 	s.Tables = []table{t}
 	if len(c.Points) > 0 {

@@ -227,6 +227,6 @@ type Attempt struct {
 	Rate   float64 `json:"rate"`
 	Holds  bool    `json:"holds"`
 	Why    string  `json:"why"`
-	P99    int64   `json:"p99_us"` // of the hop that the bound is for
-	LagEnd int64   `json:"lag_end"`
+	P99    int64   `json:"p99_us"`  // of the hop that the bound is for
+	LagEnd int64   `json:"lag_end"` // below 0 where not known
 }

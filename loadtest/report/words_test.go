@@ -20,3 +20,23 @@ func TestTheMeanRateIsThatOfTheTimeInWhichWasSent(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestTheHighestRateIsOneThatHeldToTheEnd(t *testing.T) {
+	held := func(rate float64) Attempt { return Attempt{Rate: rate, Holds: true} }
+	failed := func(rate float64) Attempt { return Attempt{Rate: rate} }
+	for name, c := range map[string]struct {
+		attempts []Attempt
+		want     float64
+	}{
+		"none was tried":            {nil, 0},
+		"none held":                 {[]Attempt{failed(8), failed(4)}, 0},
+		"bisection":                 {[]Attempt{held(4), failed(8), held(6), failed(7), held(6)}, 6},
+		"it did not hold once more": {[]Attempt{held(4), failed(8), held(6), failed(6), held(5)}, 5},
+		"nor did less":              {[]Attempt{held(4), failed(8), held(6), failed(6), failed(5)}, 4},
+		"nothing held to the end":   {[]Attempt{held(6), failed(6), failed(5)}, 0},
+	} {
+		if got := best(c.attempts); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
