@@ -11,7 +11,7 @@ import (
 // An outcome is what is known of one load for which a rate may hold or not.
 type outcome struct {
 	rate       float64
-	hops       []report.Hop // of what was due after the warm-up
+	hops       []report.Hop // of what was seen after the warm-up: what it left on the way counts
 	lag        []point      // of the slowest stage, over the time of sending
 	lagKnown   bool
 	from, to   time.Duration // what counts: from the end of the warm-up to the last event
