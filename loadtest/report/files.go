@@ -12,27 +12,9 @@ import (
 	"syscall"
 )
 
-// WriteFiles writes report.json and report.html into dir, which is made where it is absent. Either file is whole or is as it
-// was: both are written beside their places, forced to the disk, and only then renamed.
-func (r *Report) WriteFiles(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return remedy(dir, err)
-	}
-	return disk{}.write(
-		part{filepath.Join(dir, JSONName), r.WriteJSON},
-		part{filepath.Join(dir, HTMLName), r.WriteHTML},
-	)
-}
-
 // WriteFile writes one file whole or not at all: beside its place, forced to the disk, then renamed. Its folder must exist.
 func WriteFile(path string, content func(io.Writer) error) error {
-	return disk{}.write(part{path, content})
-}
-
-// A part is a file that is to be written.
-type part struct {
-	path    string
-	content func(io.Writer) error
+	return disk{}.write(path, content)
 }
 
 // A disk is where files are made. The zero value is the system's; a test gives one that fills up.
@@ -45,33 +27,21 @@ type file interface {
 	Sync() error
 }
 
-// write writes all parts, then renames all of them. Where one fails before that, none is left.
-func (d disk) write(parts ...part) (err error) {
-	temporary := make([]string, 0, len(parts))
+func (d disk) write(path string, content func(io.Writer) error) (err error) {
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8]+".tmp")
 	defer func() {
-		if err == nil {
-			return
-		}
-		for _, name := range temporary {
-			_ = os.Remove(name) // the first error is the one to tell; a renamed one is gone already
+		if err != nil {
+			_ = os.Remove(temporary) // the first error is the one to tell; a renamed one is gone already
+			err = remedy(path, err)
 		}
 	}()
-	for _, p := range parts {
-		name := filepath.Join(filepath.Dir(p.path), "."+filepath.Base(p.path)+"."+rand.Text()[:8]+".tmp")
-		temporary = append(temporary, name)
-		if err := d.fill(name, p.content); err != nil {
-			return remedy(p.path, err)
-		}
+	if err := d.fill(temporary, content); err != nil {
+		return err
 	}
-	for i, p := range parts {
-		if err := os.Rename(temporary[i], p.path); err != nil {
-			return remedy(p.path, err)
-		}
-		if err := syncFolder(filepath.Dir(p.path)); err != nil {
-			return remedy(p.path, err)
-		}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
 	}
-	return nil
+	return syncFolder(filepath.Dir(path))
 }
 
 func (d disk) fill(name string, content func(io.Writer) error) error {

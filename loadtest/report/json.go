@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// The names that WriteFiles gives.
+// The names of a report and of its page in a run's folder.
 const (
 	JSONName = "report.json"
 	HTMLName = "report.html"

@@ -63,8 +63,8 @@ func TestAFieldOfALaterVersionIsPassedOver(t *testing.T) {
 }
 
 func TestARunsFolderStandsForItsReport(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "run")
-	if err := sampleReport(5, 100, Movements).WriteFiles(dir); err != nil {
+	dir := t.TempDir()
+	if err := WriteFile(filepath.Join(dir, JSONName), sampleReport(5, 100, Movements).WriteJSON); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, filepath.Join(dir, JSONName)} {
