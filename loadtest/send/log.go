@@ -168,18 +168,6 @@ func (l *Log) Partitions() []int64 {
 	return slices.Clone(l.partitions[ids[0]])
 }
 
-// PartitionsOf counts what was acknowledged on a topic, as the broker names it, by partition; nil where nothing was.
-func (l *Log) PartitionsOf(topic string) []int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range l.busiest() {
-		if l.name(id) == topic {
-			return slices.Clone(l.partitions[id])
-		}
-	}
-	return nil
-}
-
 // busiest wants mu held.
 func (l *Log) busiest() []topics.ID {
 	var ids []topics.ID
