@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // keyed is a key of 20 bytes.
@@ -23,10 +24,10 @@ func fill(p *Partition, keys, value int) {
 		p.Savepoint(0)
 		p.Put(key, v)
 		if i%10_000 == 9_999 {
-			p.Commit()
+			p.Commit(Position{})
 		}
 	}
-	p.Commit()
+	p.Commit(Position{})
 }
 
 // The target of the design is 250 bytes a key in memory at rest.
@@ -70,7 +71,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		for c := range p.Changes() {
 			_ = c.Tag
 		}
-		p.Commit()
+		p.Commit(Position{})
 	}
 	batch()
 	if n := testing.AllocsPerRun(20, batch); n > 1 {
@@ -99,7 +100,7 @@ func BenchmarkGetPut(b *testing.B) {
 						for c := range p.Changes() {
 							_ = c
 						}
-						p.Commit()
+						p.Commit(Position{})
 					}
 				}
 			})
@@ -120,7 +121,7 @@ func BenchmarkNewKey(b *testing.B) {
 			p.Put(key, v)
 		}
 		if i%10_000 == 9_999 {
-			p.Commit()
+			p.Commit(Position{})
 		}
 	}
 }
@@ -135,5 +136,102 @@ func BenchmarkRestore(b *testing.B) {
 		if err := p.Restore(key, v); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// One record of a partition on disk with all keys in memory, or a quarter of them, in the order of a Zipf-free worst case:
+// every key alike.
+func BenchmarkGetPutOnDisk(b *testing.B) {
+	for _, cached := range []string{"all", "quarter"} {
+		b.Run("cached="+cached, func(b *testing.B) {
+			const keys = 1_000_000
+			o := Options{Logger: quiet()}
+			if cached == "quarter" {
+				o.CacheBytes = 32 << 20
+			}
+			db, err := Open(b.TempDir(), o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, err := db.Lease(b.Context(), claim(1<<40))
+			if err != nil {
+				b.Fatal(err)
+			}
+			at := int64(0)
+			commit := func() {
+				at++
+				p.Commit(Position{Changelog: at})
+				if err := db.Wait(b.Context(), p); err != nil {
+					b.Fatal(err)
+				}
+			}
+			v := make([]byte, 60)
+			var key []byte
+			for i := range keys {
+				key = keyed(key, i)
+				p.Put(key, v)
+				if i%10_000 == 9_999 {
+					commit()
+				}
+			}
+			for p.Idle(false); p.Stats().Dirty > 0; p.Idle(false) {
+				if p.Fault() != nil {
+					b.Fatal(p.Fault())
+				}
+				time.Sleep(time.Millisecond)
+			}
+			order := rand.New(rand.NewPCG(1, 2)).Perm(keys)
+			b.ReportAllocs()
+			b.ResetTimer()
+			reads := p.Stats().Reads
+			for i := range b.N {
+				key = keyed(key, order[i%keys])
+				p.Savepoint(uint32(i))
+				copy(v, p.Get(key))
+				p.Put(key, v)
+				if i%10_000 == 9_999 {
+					commit()
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(p.Stats().Reads-reads)/float64(b.N), "reads/op")
+			p.Release()
+			if err := db.Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// A changelog of 1.6 times as many records as keys into an empty partition on disk, bounded writes included.
+func BenchmarkRestoreOnDisk(b *testing.B) {
+	db, err := Open(b.TempDir(), Options{Logger: quiet()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := db.Lease(b.Context(), claim(1<<40))
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := make([]byte, 60)
+	var key []byte
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		key = keyed(key, i*5/8)
+		if err := p.Restore(key, v); err != nil {
+			b.Fatal(err)
+		}
+		if i%10_000 == 9_999 {
+			p.Restored(int64(i))
+			if err := db.Wait(b.Context(), p); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.StopTimer()
+	p.Release()
+	if err := db.Close(b.Context()); err != nil {
+		b.Fatal(err)
 	}
 }

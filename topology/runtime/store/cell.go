@@ -9,13 +9,16 @@ import "encoding/binary"
 //	8  length of the key
 //	10 size class
 //	11 state
+//	12 number of the flush that takes the value at rest to the disk; 0: it is there, or there is no disk
 type head [headBytes]byte
 
-const headBytes = 12
+const headBytes = 16
 
 const (
-	opened = 1 + iota // by this transaction: there is a key, but no value at rest
+	freed  = iota
+	opened // by this transaction: there is a key, but no value at rest
 	atRest
+	gone // deleted at rest, which the disk has yet to be told
 )
 
 func (h *head) pend() uint32     { return binary.LittleEndian.Uint32(h[0:]) }
@@ -27,6 +30,21 @@ func (h *head) state() uint8     { return h[11] }
 func (h *head) settle(valueLen int) {
 	binary.LittleEndian.PutUint32(h[4:], uint32(valueLen))
 	h[11] = atRest
+}
+
+// entomb leaves the key without a value at rest.
+func (h *head) entomb() {
+	binary.LittleEndian.PutUint32(h[4:], 0)
+	h[11] = gone
+}
+
+func (h *head) flush() uint32     { return binary.LittleEndian.Uint32(h[12:]) }
+func (h *head) setFlush(n uint32) { binary.LittleEndian.PutUint32(h[12:], n) }
+
+// vacate marks the cell of a key as nobody's, before it is released.
+func (h *head) vacate() {
+	h[11] = freed
+	h.setFlush(0)
 }
 
 func newHead(keyLen int, class uint8) (h head) {

@@ -108,7 +108,7 @@ func TestPartitionEqualsPlainMap(t *testing.T) {
 		var dirty bool
 		end := func(commit bool) {
 			if commit {
-				p.Commit()
+				p.Commit(Position{})
 			} else {
 				p.Abort()
 			}
@@ -197,7 +197,7 @@ func checkMemory(t *rapid.T, p *Partition) {
 		if slot == 0 {
 			continue
 		}
-		at := uint32(slot) - 1
+		at := cellOf(slot)
 		h := p.cells.head(at)
 		spans = append(spans, span{at, classUnits(h.class())})
 		if headBytes+h.keyLen()+h.valueLen() > int(classUnits(h.class()))*unit {
@@ -299,14 +299,14 @@ func TestDeletedRoomIsUsedAgain(t *testing.T) {
 		for i := range 2000 {
 			p.Put(fmt.Appendf(nil, "%d-%d", round, i), make([]byte, 100+i%50))
 		}
-		p.Commit()
+		p.Commit(Position{})
 		if round == 0 {
 			bytesAfterFirst = p.Stats().Bytes
 		}
 		for i := range 2000 {
 			p.Delete(fmt.Appendf(nil, "%d-%d", round, i))
 		}
-		p.Commit()
+		p.Commit(Position{})
 	}
 	if s := p.Stats(); s.Keys != 0 || s.Bytes > bytesAfterFirst*5/4 {
 		t.Errorf("after 50 rounds: %+v, after the first %d bytes", s, bytesAfterFirst)

@@ -1,10 +1,13 @@
-// Package store keeps the keyed state of one partition in memory, under the transaction that its task is in. It knows no
-// broker, no clock and no schema: keys and values are bytes.
+// Package store keeps the keyed state of one partition, under the transaction that its task is in. It knows no broker and no
+// schema: keys and values are bytes.
 //
 // A Partition is two layers. What is at rest lies in cells (head, key and value side by side, in size classes), found by
 // an index of hashes and addresses; there is no Go map and no pointer in any of it, so a million keys cost the garbage
 // collector nothing, and a look-up misses the processor's caches twice. What the running transaction has put lies in an
 // arena of its own, and a cell's head holds the number of its pending value: one look-up finds both.
+//
+// A Partition that a DB has leased has a disk below it, a Pebble of its own: the cells are a bounded cache then. What was
+// committed is written behind the commit, in batches that say where the state stands; there is no log but the changelog.
 //
 // Invariants:
 //
@@ -13,8 +16,15 @@
 //   - Rollback undoes what was done since the last Savepoint, and nothing else.
 //   - Changes are the keys that differ from what is at rest, in the order in which they were first touched.
 //   - Get, Put and Delete of keys that are there allocate nothing once the arenas have grown.
+//   - The disk has the state of one of the commits, and the offsets of that commit (I2): state and meta record are one batch,
+//     and the batches of a partition are written in order.
+//   - Cache and unwritten changes are bounded over all partitions (I7): only clean cells are evicted, and whoever commits
+//     waits when too much is dirty. Nothing is dropped.
+//   - A partition has one owner at a time (I8): a batch carries the number of its lease, one of an old lease is refused, and
+//     the next lease begins when the queue of the last is written or refused.
+//   - A disk that fails is told by Fault before what was read from it is committed.
 //
-// A Partition belongs to one goroutine.
+// A Partition belongs to one goroutine. A DB may be used by many.
 package store
 
 import (
@@ -72,7 +82,10 @@ type Partition struct {
 	tag     uint32
 	err     error
 
-	last memo
+	last    memo
+	lookups uint64
+	reads   uint64 // of the disk, those of the transaction apart
+	disk    *disk  // nil: in memory only
 }
 
 // A memo is the last look-up, so that Put after Get need not repeat it.
@@ -112,34 +125,40 @@ func (p *Partition) current(at uint32) []byte {
 	return nil
 }
 
-// find says whether a key has a cell, and leaves in p.last where, or the hash with which it can be opened.
+// find says whether a key has a cell, after a look at the disk where there is one, and leaves in p.last where, or the hash
+// with which it can be opened.
 func (p *Partition) find(key []byte) bool {
-	switch p.last.kind {
-	case hit:
-		if string(p.cells.key(p.last.cell)) == string(key) {
-			return true
-		}
-	case miss:
-		if string(p.last.key) == string(key) {
-			return false
-		}
+	if p.last.kind == miss && string(p.last.key) == string(key) {
+		return false
 	}
-	hash := uint32(xxhash.Sum64(key) >> 32)
-	p.last.hash = hash
-	mask := p.index.mask()
-	for i := hash & mask; ; i = (i + 1) & mask {
-		slot := p.index.slots[i]
-		if slot == 0 {
-			break
-		}
-		if at := uint32(slot) - 1; uint32(slot>>32) == hash && string(p.cells.key(at)) == string(key) {
-			p.last.kind, p.last.cell = hit, at
-			return true
-		}
+	if p.seek(key) || p.disk != nil && p.load(key) {
+		return true
 	}
 	p.last.kind, p.last.key = miss, append(p.last.key[:0], key...)
 	return false
 }
+
+// seek is find in memory alone.
+func (p *Partition) seek(key []byte) bool {
+	if p.last.kind == hit && string(p.cells.key(p.last.cell)) == string(key) {
+		return true
+	}
+	p.lookups++
+	hash := hashOf(key)
+	p.last.kind, p.last.hash = forgotten, hash
+	i, there := p.index.find(hash, key, &p.cells)
+	if !there {
+		return false
+	}
+	slot := p.index.slots[i]
+	if slot&used == 0 {
+		p.index.slots[i] = slot | used
+	}
+	p.last.kind, p.last.cell = hit, cellOf(slot)
+	return true
+}
+
+func hashOf(key []byte) uint32 { return uint32(xxhash.Sum64(key) >> 32) }
 
 // open makes a cell for a key that find has just missed, with room for a value of the length given.
 func (p *Partition) open(key []byte, value int) {
@@ -154,8 +173,15 @@ func (p *Partition) open(key []byte, value int) {
 // shut forgets a key.
 func (p *Partition) shut(at, hash uint32) {
 	p.index.remove(hash, at)
-	p.cells.release(at, p.cells.head(at).class())
+	p.vacate(at)
 	p.last.kind = forgotten
+}
+
+// vacate gives the memory of a cell back.
+func (p *Partition) vacate(at uint32) {
+	h := p.cells.head(at)
+	h.vacate()
+	p.cells.release(at, h.class())
 }
 
 // Get returns the value of a key, nil where there is none. It is valid until the key is put or the transaction ends.
@@ -280,7 +306,7 @@ func (p *Partition) forget(d *pending) bool {
 		return false
 	}
 	h.setPend(0)
-	return true
+	return h.state() == atRest
 }
 
 func count(b bool) int {
@@ -313,12 +339,13 @@ func (p *Partition) Changes() iter.Seq[Change] {
 	}
 }
 
-// Commit makes what was put the state at rest: call it when the broker has reported the commit, never before.
-func (p *Partition) Commit() {
+// Commit makes what was put the state at rest: call it when the broker has reported the commit, never before. at says where
+// the state stands with it, for a partition on disk.
+func (p *Partition) Commit(at Position) {
 	for i := range p.pending {
 		d := &p.pending[i]
 		if d.dead {
-			p.shut(d.cell, d.hash)
+			p.bury(d.cell, d.hash)
 			continue
 		}
 		p.cells.head(d.cell).setPend(0)
@@ -326,6 +353,26 @@ func (p *Partition) Commit() {
 	}
 	p.resting = p.keys
 	p.end()
+	if p.disk != nil {
+		p.disk.moved(at)
+		p.tidy()
+	}
+}
+
+// bury forgets a key that has no value any more. One that the disk may have keeps its cell until the disk is told.
+func (p *Partition) bury(at, hash uint32) {
+	h := p.cells.head(at)
+	switch {
+	case p.disk == nil || h.state() == opened:
+		p.shut(at, hash)
+	case h.state() == gone:
+		h.setPend(0)
+	default:
+		h.setPend(0)
+		h.entomb()
+		p.disk.deleted++
+		p.changed(at)
+	}
 }
 
 // settle writes a value at rest, into a cell of another class where it needs one.
@@ -335,13 +382,19 @@ func (p *Partition) settle(at, hash uint32, value []byte) {
 		to := p.cells.alloc(class)
 		*p.cells.head(to) = newHead(old.keyLen(), class)
 		copy(p.cells.key(to), p.cells.key(at))
-		p.cells.release(at, old.class())
+		p.vacate(at)
 		p.index.move(hash, at, to)
 		p.last.kind = forgotten
 		at = to
 	}
 	p.cells.head(at).settle(len(value))
 	copy(p.cells.value(at), value)
+	if p.disk != nil {
+		if old.state() != atRest {
+			p.disk.appeared(hash)
+		}
+		p.changed(at)
+	}
 }
 
 // Abort drops what was put.
@@ -351,6 +404,9 @@ func (p *Partition) Abort() {
 	}
 	p.keys = p.resting
 	p.end()
+	if p.disk != nil {
+		p.tidy()
+	}
 }
 
 func (p *Partition) end() {
@@ -367,6 +423,10 @@ func (p *Partition) Restore(key, value []byte) error {
 		err := p.err
 		p.err = nil
 		return err
+	}
+	if p.disk != nil {
+		p.restoreOnDisk(key, value)
+		return nil
 	}
 	there := p.find(key)
 	switch {
@@ -388,11 +448,14 @@ func (p *Partition) Restore(key, value []byte) error {
 func (p *Partition) Each(f func(key, value []byte) bool) {
 	for _, slot := range p.index.slots {
 		if slot != 0 {
-			at := uint32(slot) - 1
+			at := cellOf(slot)
 			if v := p.current(at); v != nil && !f(p.cells.key(at), v) {
 				return
 			}
 		}
+	}
+	if p.disk != nil {
+		p.eachOnDisk(f)
 	}
 }
 
@@ -406,20 +469,31 @@ func (p *Partition) Pending() int {
 
 // Stats says what a partition holds and costs.
 type Stats struct {
-	Keys    int // in the transaction's eyes
-	Changed int // touched by the transaction
-	Pending int // bytes of the transaction
-	Bytes   int // of memory that state at rest and its index hold, free cells included
-	Free    int // bytes of it that are free to be used again
+	Keys    int    // in the transaction's eyes
+	Changed int    // touched by the transaction
+	Pending int    // bytes of the transaction
+	Bytes   int    // of memory that state at rest and its index hold, free cells and the filter of keys on disk included
+	Free    int    // bytes of it that are free to be used again
+	Cached  int    // keys in memory
+	Dirty   int    // bytes that the disk does not have yet, those on their way included; 0 without a disk
+	Lookups uint64 // since the partition was opened
+	Reads   uint64 // look-ups that asked the disk: the rest found a key in memory, or knew that there is none
 }
 
 // Stats reads the partition's figures. Only the owner may.
 func (p *Partition) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Keys:    p.keys,
 		Changed: len(p.pending),
 		Pending: p.Pending(),
-		Bytes:   p.cells.size() + len(p.index.slots)*int(unsafe.Sizeof(p.index.slots[0])),
+		Bytes:   p.cells.size() + p.index.size(),
 		Free:    p.cells.freeUnits * unit,
+		Cached:  p.index.n,
+		Lookups: p.lookups,
+		Reads:   p.reads,
 	}
+	if p.disk != nil {
+		p.disk.stats(&s)
+	}
+	return s
 }

@@ -154,6 +154,15 @@ func (t *Task) OverlayBytes() int {
 	return n
 }
 
+// LoadedBytes is what the transaction has read from the disk of the stores.
+func (t *Task) LoadedBytes() int {
+	n := 0
+	for _, s := range t.stores {
+		n += s.Loaded()
+	}
+	return n
+}
+
 // An UnknownSchemaError stops a transaction: the record in hand has a schema id that is not known yet. Learn it off the
 // processing path, abort, and process again.
 type UnknownSchemaError struct{ ID int }
@@ -187,12 +196,33 @@ type RejectedError struct {
 
 func (e *RejectedError) Error() string { return e.Rejection.Error() }
 
+// A StoreError stops a transaction: a store cannot be relied on, so what the processor made of it may be wrong. Abort, and open
+// the task anew.
+type StoreError struct{ Err error }
+
+func (e *StoreError) Error() string { return e.Err.Error() }
+
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// fault says whether a store has failed, whatever the processor made of that.
+func (t *Task) fault() error {
+	for _, s := range t.stores {
+		if err := s.Fault(); err != nil {
+			return &StoreError{Err: err}
+		}
+	}
+	return nil
+}
+
 // Process runs one record. Nil means that it is done with, as a dead letter if Rejected says so. Other results leave the
-// transaction to be aborted: *UnknownSchemaError, *PanicError, *processors.Fatal.
+// transaction to be aborted: *UnknownSchemaError, *PanicError, *StoreError, *processors.Fatal.
 func (t *Task) Process(r *processors.Record) error {
 	t.take(r)
 	before := t.bytes()
 	err := t.call(func() error { return t.processor.Process((*taskContext)(t), t.record) })
+	if fault := t.fault(); fault != nil {
+		return fault
+	}
 	if err == nil && t.unknown == nil {
 		err = t.check(before)
 	}
@@ -312,7 +342,7 @@ func (t *Task) size(o *Output) int {
 
 // Flush ends the processing of a transaction: the processor's CommitHook is called for every key put, then the changelog
 // is told of every key. A result other than nil leaves the transaction to be aborted: *RejectedError, *PanicError,
-// *processors.Fatal.
+// *StoreError, *processors.Fatal.
 func (t *Task) Flush() error {
 	if t.hook != nil && len(t.stores) > 0 {
 		for c := range t.stores[0].Changes() {
@@ -335,6 +365,9 @@ func (t *Task) Flush() error {
 func (t *Task) beforeCommit(key, value []byte, tag uint32) error {
 	t.hold(tag)
 	err := t.call(func() error { return t.hook.BeforeCommit((*taskContext)(t), key, value) })
+	if fault := t.fault(); fault != nil {
+		return fault
+	}
 	if err == nil {
 		err = t.check(t.bytes())
 	}
@@ -359,8 +392,8 @@ func (t *Task) hold(tag uint32) {
 }
 
 // TablesChanged lets the processor look again at what waits in its stores, at most limit events, in a transaction of its
-// own. An error leaves the transaction to be aborted and is a *processors.Fatal or a *PanicError: no record can be
-// rejected for it.
+// own. An error leaves the transaction to be aborted and is a *processors.Fatal, a *PanicError or a *StoreError: no record
+// can be rejected for it.
 func (t *Task) TablesChanged(limit int) (more bool, err error) {
 	if t.watcher == nil {
 		return false, nil
@@ -373,6 +406,9 @@ func (t *Task) TablesChanged(limit int) (more bool, err error) {
 		more, err = t.watcher.TablesChanged((*taskContext)(t), limit)
 		return err
 	})
+	if fault := t.fault(); fault != nil {
+		return false, fault
+	}
 	if err == nil {
 		err = t.check(t.bytes())
 	}
@@ -388,10 +424,15 @@ func (t *Task) TablesChanged(limit int) (more bool, err error) {
 	return false, &processors.Fatal{Reason: "stage " + t.stage.Name + " failed on what waits in its stores", Err: err}
 }
 
-// Commit merges what the transaction put into the stores. The caller resets the Arena.
-func (t *Task) Commit() {
-	for _, s := range t.stores {
-		s.Commit()
+// Commit merges what the transaction put into the stores. at says, by store, where each stands with it; nothing for stores
+// in memory. The caller resets the Arena.
+func (t *Task) Commit(at ...store.Position) {
+	for i, s := range t.stores {
+		var p store.Position
+		if i < len(at) {
+			p = at[i]
+		}
+		s.Commit(p)
 	}
 	t.end()
 }
