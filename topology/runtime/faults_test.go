@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -478,4 +479,25 @@ func TestInstanceStopsWhileATransactionCannotBegin(t *testing.T) {
 	p := r.start(cfg)
 	until(t, "the id is asked for again", func() bool { return asked.Load() > 1 })
 	p.close(t)
+}
+
+// Brokers that close every connection before they say what they speak are away, as a proxy before them is: the client gives
+// up at once then, and the tables ask again until they answer.
+func TestTablesWaitForBrokersThatCloseEveryConnection(t *testing.T) {
+	c := fake(t)
+	r := newRig(t, c.ListenAddrs(), waitingStage(), 1)
+	r.produce(&kgo.Record{Topic: r.naming.Topic(topics.Items), Key: []byte("sku"), Value: []byte("item")})
+	var asked atomic.Int64
+	var back atomic.Bool
+	c.ControlKey(int16(kmsg.ApiVersions), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if asked.Add(1); back.Load() {
+			return nil, nil, false
+		}
+		return nil, errors.New("away"), true
+	})
+	tables := r.tables(&table{})
+	until(t, "the client has given up more than once", func() bool { return asked.Load() > 8 })
+	back.Store(true)
+	until(t, "the tables are there", func() bool { return tables.Generation() == 1 })
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,7 @@ func (g *GlobalTables) watch(f func()) (stop func()) {
 // Run reads until ctx ends, which is no error.
 func (g *GlobalTables) Run(ctx context.Context) error {
 	defer g.client.Close()
-	left, err := g.ends(ctx)
+	left, err := g.endsAtStart(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -165,6 +166,23 @@ func (g *GlobalTables) rise() {
 	}
 }
 
+// endsAtStart is ends, however long the brokers are away: only what is known of the topics stops a process.
+func (g *GlobalTables) endsAtStart(ctx context.Context) (map[input]int64, error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, maxRemakeBackoff) {
+		left, err := g.ends(ctx)
+		var x *ExitError
+		if err == nil || ctx.Err() != nil || errors.As(err, &x) {
+			return left, err
+		}
+		g.log.Warn("the tables' topics cannot be asked for just now", "error", err, "backoff", wait.String())
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
 // ends lists what must be read before the tables are loaded: committed ends, for what an open transaction writes may
 // come late as well.
 func (g *GlobalTables) ends(ctx context.Context) (map[input]int64, error) {
@@ -182,11 +200,11 @@ func (g *GlobalTables) ends(ctx context.Context) (map[input]int64, error) {
 			}
 			return errors.Join(starts.Error(), ends.Error())
 		})
+		if e := asExit(err, "table topic "+name); e != nil {
+			return nil, e
+		}
 		if err != nil {
-			if e := asExit(err, "table topic "+name); e != nil {
-				return nil, e
-			}
-			return nil, exit(MissingTopic, err, createTopics, "the table topic %s cannot be listed", name)
+			return nil, fmt.Errorf("table topic %s cannot be listed: %w", name, err)
 		}
 		if len(ends[name]) == 0 {
 			return nil, exit(MissingTopic, nil, createTopics, "there is no table topic %s", name)
