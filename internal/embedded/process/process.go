@@ -119,7 +119,7 @@ func (p *Process) Await(ctx context.Context, ready func(context.Context) error) 
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended before it was ready (%w); the end of %s:\n%s", p.name, p.ending(), p.log, Tail(p.log))
+			return fmt.Errorf("%s ended before it was ready (%w); the end of %s:\n%s", p.name, p.Ending(), p.log, Tail(p.log))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w (last: %w); the end of %s:\n%s", p.name, context.Cause(ctx), notYet, p.log, Tail(p.log))
 		case <-tick.C:
@@ -130,8 +130,18 @@ func (p *Process) Await(ctx context.Context, ready func(context.Context) error) 
 // errClean stands for the exit of a child that had nothing to complain of.
 var errClean = errors.New("exit status 0")
 
-// ending is how an ended child ended.
-func (p *Process) ending() error {
+// Err is how the child ended: nil where it had nothing to complain of, or still runs.
+func (p *Process) Err() error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Ending is how an ended child ended, for a message: never nil.
+func (p *Process) Ending() error {
 	if p.err == nil {
 		return errClean
 	}

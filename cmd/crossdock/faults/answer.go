@@ -1,0 +1,60 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// answerWithin is how long an answer that is to be lost is waited for.
+const answerWithin = 15 * time.Second
+
+func answersLost(what string, key int16) Fault {
+	return Fault{
+		Name: "answer lost: " + what,
+		Does: "one to three times the broker does what an instance asked, and the connection is cut instead of its answer; requests that only a new session makes are provoked by a kill and a restart",
+		Must: "the instance assumes neither that it was done nor that it was not",
+		inject: func(ctx context.Context, f *Field, d Draw) (string, error) {
+			i := f.victim(d)
+			times := 1 + d.Broker%3
+			for _, p := range i.paths {
+				p.lose(key, times)
+			}
+			defer func() {
+				for _, p := range i.paths {
+					p.lose(key, 0)
+				}
+			}()
+			if key == initProducerID || key == syncGroup {
+				if err := i.kill9(); err != nil {
+					return "", err
+				}
+				if err := i.start(i.name); err != nil {
+					return "", err
+				}
+			}
+			limit := time.NewTimer(answerWithin)
+			defer limit.Stop()
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			lost := 0
+			for waiting := true; waiting && lost < times; {
+				select {
+				case <-tick.C:
+					lost = 0
+					for _, p := range i.paths {
+						lost += p.losses()
+					}
+				case <-limit.C:
+					waiting = false
+				case <-ctx.Done():
+					return "", context.Cause(ctx)
+				}
+			}
+			if lost == 0 {
+				return "", fmt.Errorf("instance %s asked for nothing of the kind (%s) in %v", i.name, what, answerWithin)
+			}
+			return fmt.Sprintf("%d of %s", lost, i.name), nil
+		},
+	}
+}

@@ -1,0 +1,174 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"crossdock/internal/embedded/process"
+)
+
+// stopWithin is how long a process that is asked to end may take: its transaction's end, and the rest.
+const stopWithin = 20 * time.Second
+
+// An instance is a place for one process of the program: its ways to the brokers, and the process that runs there now.
+type instance struct {
+	field *Field
+	place int
+	paths []*path // by broker
+
+	mu       sync.Mutex // guards what is below: the watch reads it beside the run
+	name     string
+	process  *process.Process // nil: none
+	expected bool             // its end is no failure
+	runs     int              // of the place so far: each has a log of its own
+}
+
+// start runs a process under a name.
+func (i *instance) start(name string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process != nil {
+		return fmt.Errorf("instance %s is running already", i.name)
+	}
+	i.runs++
+	p, err := i.field.spawn(name, i.place, i.runs, i.brokers())
+	if err != nil {
+		return err
+	}
+	i.name, i.process, i.expected = name, p, false
+	return nil
+}
+
+// brokers are where the process finds the brokers: at its paths.
+func (i *instance) brokers() []string {
+	var all []string
+	for _, p := range i.paths {
+		all = append(all, p.addr())
+	}
+	return all
+}
+
+// running is the process, nil if there is none.
+func (i *instance) running() *process.Process {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.process
+}
+
+// take is the process, which is none of the place's from now on.
+func (i *instance) take() *process.Process {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	p := i.process
+	i.process, i.expected = nil, true
+	return p
+}
+
+// kill9 ends the process as a power cut would.
+func (i *instance) kill9() error {
+	if p := i.take(); p != nil {
+		return p.Kill()
+	}
+	return nil
+}
+
+// terminate asks the process to end, and holds that it ends well.
+func (i *instance) terminate(ctx context.Context) error {
+	p := i.take()
+	if p == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("it was asked to end %v before", stopWithin))
+	defer cancel()
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("instance %s was asked to end and did so with %w; the end of %s:\n%s", i.name, err, p.Log(), process.Tail(p.Log()))
+	}
+	return nil
+}
+
+// mayEnd says whether the process may end by itself for now.
+func (i *instance) mayEnd(yes bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.expected = yes
+}
+
+// ended says how a process ended that nobody asked to; nil: it runs, or is not meant to.
+func (i *instance) ended() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process == nil || i.expected {
+		return nil
+	}
+	select {
+	case <-i.process.Done():
+		return fmt.Errorf("instance %s has ended by itself: %w; the end of %s:\n%s", i.name, i.process.Ending(), i.process.Log(), process.Tail(i.process.Log()))
+	default:
+		return nil
+	}
+}
+
+// onPaths does something to all of the instance's ways, or to that to one broker.
+func (i *instance) onPaths(d Draw, do func(*path)) (detail string) {
+	if d.Twice && len(i.paths) > 1 {
+		n := d.Broker % len(i.paths)
+		do(i.paths[n])
+		return fmt.Sprintf("%s to broker %d", i.name, n+1)
+	}
+	for _, p := range i.paths {
+		do(p)
+	}
+	return i.name + " to every broker"
+}
+
+// spawn runs the program.
+func (f *Field) spawn(name string, place, run int, brokers []string) (*process.Process, error) {
+	args := append([]string{"run"}, f.o.Parts...)
+	set := func(key, value string) {
+		if f.settings[key] {
+			args = append(args, "--set", key+"="+value)
+		}
+	}
+	set("app", f.config.App)
+	set("instance", name)
+	set("kafka.prefix", f.config.Kafka.Prefix)
+	set("kafka.brokers", strings.Join(brokers, ","))
+	set("registry.url", f.config.Registry.URL)
+	set("admin.listen", "")
+	set("query.listen", "")
+	set("runtime.workers", fmt.Sprint(f.o.Workers))
+	set("runtime.session_timeout", f.config.Runtime.SessionTimeout.String())
+	set("runtime.transaction_timeout", f.config.Runtime.TransactionTimeout.String())
+	set("log.level", "info")
+	set("log.format", "text")
+	set(stateDir, f.state(name))
+	return process.Start(process.Options{
+		Name: "instance " + name, Path: f.o.Binary, Args: args, Dir: f.o.Dir,
+		Log: filepath.Join(f.o.Dir, fmt.Sprintf("instance-%d-%03d-%s.log", place, run, name)),
+	})
+}
+
+// stateDir is the setting of the folder with stores on disk, where the program has one.
+const stateDir = "state.dir"
+
+// state is where an instance of a name keeps its stores.
+func (f *Field) state(name string) string { return filepath.Join(f.o.Dir, "state", name) }
+
+func (f *Field) logs() string {
+	found, err := filepath.Glob(filepath.Join(f.o.Dir, "*.log"))
+	if err != nil || len(found) == 0 {
+		return "no logs in " + f.o.Dir
+	}
+	return fmt.Sprintf("%d logs of processes in %s", len(found), f.o.Dir)
+}
+
+// discard removes what a run that held leaves.
+func (f *Field) discard() error { return os.RemoveAll(f.o.Dir) }
