@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -132,15 +131,17 @@ func (i *instance) onPaths(d Draw, do func(*path)) (detail string) {
 // spawn runs the program.
 func (f *Field) spawn(name string, place, run int, brokers []string) (*process.Process, error) {
 	args := append([]string{"run"}, f.o.Parts...)
-	set := func(key, value string) {
-		if f.settings[key] {
-			args = append(args, "--set", key+"="+value)
+	set := func(key string, values ...string) { // a list is its key again and again
+		for _, value := range values {
+			if f.settings[key] {
+				args = append(args, "--set", key+"="+value)
+			}
 		}
 	}
 	set("app", f.config.App)
 	set("instance", name)
 	set("kafka.prefix", f.config.Kafka.Prefix)
-	set("kafka.brokers", strings.Join(brokers, ","))
+	set("kafka.brokers", brokers...)
 	set("registry.url", f.config.Registry.URL)
 	set("admin.listen", "")
 	set("query.listen", "")
