@@ -12,6 +12,7 @@ type Config struct {
 	Kafka      Kafka             `mapstructure:"kafka"`
 	Registry   Registry          `mapstructure:"registry"`
 	Runtime    Runtime           `mapstructure:"runtime"`
+	State      State             `mapstructure:"state"`
 	Inventory  Inventory         `mapstructure:"inventory"`
 	Ingress    Ingress           `mapstructure:"ingress"`
 	Sources    map[string]Source `mapstructure:"sources"`
@@ -65,6 +66,14 @@ type Runtime struct {
 	SessionTimeout    time.Duration `mapstructure:"session_timeout" doc:"A silent process loses its partitions after this (session.timeout.ms)"`
 	// TransactionTimeout bounds the others: the end of a transaction may take 4/5 of it, and giving up partitions half.
 	TransactionTimeout time.Duration `mapstructure:"transaction_timeout" doc:"The brokers abort a transaction that is open longer (transaction.timeout.ms); below session_timeout"`
+}
+
+// State is where stages keep their state: a cache in memory over a disk, behind which stand the changelogs.
+type State struct {
+	Dir           string        `mapstructure:"dir" doc:"Folder of the state, which outlives restarts; each instance has its own below it. Empty: in memory, and every start reads the changelogs"`
+	CacheBytes    int64         `mapstructure:"cache_bytes" doc:"Memory of the state that is kept beside the disk, in bytes, for all stages together"`
+	DirtyBytes    int64         `mapstructure:"dirty_bytes" doc:"Committed changes that the disk may lack, in bytes; beyond it processing waits. 0: a quarter of cache_bytes, 128 MiB at most"`
+	FlushInterval time.Duration `mapstructure:"flush_interval" doc:"Committed changes are written when they are so old, or many: after a crash that much is read from the changelogs"`
 }
 
 // Inventory sets the inventory stage.
@@ -141,6 +150,7 @@ func Default() Config {
 			CommitMinInterval: 5 * time.Millisecond, CommitInterval: 100 * time.Millisecond, CommitMaxRecords: 20_000,
 			CommitMaxBytes: 32 << 20, SessionTimeout: 45 * time.Second, TransactionTimeout: 10 * time.Second,
 		},
+		State:      State{CacheBytes: 256 << 20, FlushInterval: time.Second},
 		Inventory:  Inventory{Ledger: true},
 		Ingress:    Ingress{Listen: "127.0.0.1:8080", MaxBody: 16 << 20, ProduceTimeout: 30 * time.Second},
 		Sources:    map[string]Source{},

@@ -80,6 +80,15 @@ func (c *Config) validate() []error {
 	} else if c.Runtime.CommitInterval > t/2 {
 		wrong("runtime.commit_interval: %v is more than half of runtime.transaction_timeout %v", c.Runtime.CommitInterval, t)
 	}
+	if c.State.CacheBytes < 16<<20 {
+		wrong("state.cache_bytes: %d is less than 16 MiB (16777216)", c.State.CacheBytes)
+	}
+	if c.State.DirtyBytes != 0 && (c.State.DirtyBytes < 1<<20 || c.State.DirtyBytes > c.State.CacheBytes/2) {
+		wrong("state.dirty_bytes: %d is neither 0 nor between 1048576 and half of state.cache_bytes", c.State.DirtyBytes)
+	}
+	if c.State.FlushInterval < 10*time.Millisecond {
+		wrong("state.flush_interval: %v is less than 10ms", c.State.FlushInterval)
+	}
 	address(wrong, "ingress.listen", c.Ingress.Listen)
 	between(wrong, "ingress.max_body", c.Ingress.MaxBody, 1, 16<<20)
 	if c.Ingress.ProduceTimeout <= 0 {

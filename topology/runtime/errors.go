@@ -22,6 +22,8 @@ const (
 	ProduceRefused     Reason = "PRODUCE_REFUSED"     // the broker will never take what must be written
 	PanicRate          Reason = "PANIC_RATE"          // the processor panics at more records than a few
 	StageFailed        Reason = "STAGE_FAILED"        // the processor said that to go on would be wrong
+	DiskFull           Reason = "DISK_FULL"           // committed state cannot be written for lack of room
+	StateFailed        Reason = "STATE_FAILED"        // the disk of the state does not let itself be used
 	GroupRefused       Reason = "GROUP_REFUSED"       // the group has members with another protocol or balancer
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"crossdock/avro/serde"
 	"crossdock/topology"
+	"crossdock/topology/runtime/store"
 )
 
 // Deps are what an instance shares with the rest of the process.
@@ -21,6 +22,9 @@ type Deps struct {
 	Serde *serde.Serde
 	// Tables are the master data of stages that look it up; whoever made them runs them. Nil for other stages.
 	Tables *GlobalTables
+	// State is the disk of the stores; whoever made it closes it, after Run. Nil: state is in memory, and every assignment reads
+	// its changelogs from the start.
+	State *store.DB
 	// Registerer takes the metrics, with a label "app". Nil: none are kept.
 	Registerer prometheus.Registerer
 	// Logger; nil: slog.Default.
@@ -40,6 +44,7 @@ type Instance struct {
 	metrics   *metrics
 	topics    *topicSet
 	restorer  *restorer // nil for a stage without stores
+	disk      *store.DB // nil: state is in memory
 	learner   *learner
 	pace      pace
 	workers   []*worker
@@ -70,6 +75,9 @@ func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
 	i := &Instance{cfg: cfg, stage: stage, serde: deps.Serde, log: deps.Logger, clock: deps.Clock, homes: homes{of: map[int32]*home{}}, directory: newDirectory(), over: make(chan struct{})}
 	if stage.Tables {
 		i.tables = deps.Tables
+	}
+	if stage.Stateful() {
+		i.disk = deps.State
 	}
 	if i.log == nil {
 		i.log = slog.Default()
@@ -117,6 +125,11 @@ func (i *Instance) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	if i.disk != nil {
+		if err := i.topics.learnRetention(ctx, client); err != nil {
+			i.log.Warn("a changelog's delete.retention.ms cannot be read: Kafka's default is taken", "error", err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	i.life = ctx
 	defer i.learner.wait()
@@ -125,6 +138,8 @@ func (i *Instance) Run(ctx context.Context) error {
 		if i.restorer, err = newRestorer(&i.cfg, i.log); err != nil {
 			return err
 		}
+		defer i.restorer.opening.Wait()
+		defer i.restorer.kill()
 		group.Go(func() error { return i.restorer.run(ctx) })
 	}
 	for _, w := range i.workers {

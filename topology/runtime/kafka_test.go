@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"crossdock/avro/serde"
 	"crossdock/internal/testservices"
 	"crossdock/processors"
+	"crossdock/topology/runtime/store"
 	"crossdock/topology/topics"
 )
 
@@ -32,6 +34,7 @@ type childWork struct {
 	App, Prefix, Log string
 	Instance         string
 	Workers          int
+	Disks            string
 }
 
 // child runs the counting stage until SIGTERM, and returns the exit code.
@@ -43,11 +46,20 @@ func child(work string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	r := &rig{brokers: w.Brokers, app: w.App, naming: topics.Naming{Prefix: w.Prefix}, workers: w.Workers}
-	i, err := New(r.config(w.Instance), countingStage(nil), Deps{Serde: serde.Local(), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	r := &rig{brokers: w.Brokers, app: w.App, naming: topics.Naming{Prefix: w.Prefix}, workers: w.Workers, disks: w.Disks}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	disk, err := store.Open(r.folder(w.Instance), r.diskOptions(log))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	i, err := New(r.config(w.Instance), countingStage(nil), Deps{Serde: serde.Local(), State: disk, Logger: log})
 	if err == nil {
 		err = i.Run(ctx)
 	}
+	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = errors.Join(err, disk.Close(ending))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -63,7 +75,7 @@ type killable struct {
 
 func (r *rig) spawn(instance string, life int) *killable {
 	r.t.Helper()
-	work, err := json.Marshal(childWork{Brokers: r.brokers, App: r.app, Prefix: r.naming.Prefix, Instance: instance, Workers: r.workers})
+	work, err := json.Marshal(childWork{Brokers: r.brokers, App: r.app, Prefix: r.naming.Prefix, Instance: instance, Workers: r.workers, Disks: r.disks})
 	if err != nil {
 		r.t.Fatal(err)
 	}

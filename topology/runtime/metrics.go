@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"crossdock/processors"
+	"crossdock/topology/runtime/store"
 )
 
 // metrics are an instance's. Workers write them once a transaction.
@@ -28,6 +29,9 @@ type metrics struct {
 	stateBytes    *prometheus.GaugeVec
 	restored      *prometheus.GaugeVec
 	restoreRate   *prometheus.GaugeVec
+	restoreLeft   *prometheus.GaugeVec
+	lookups       *prometheus.CounterVec
+	diskReads     *prometheus.CounterVec
 	aborts        *prometheus.CounterVec
 	sessions      prometheus.Counter
 	unowned       prometheus.Gauge
@@ -45,8 +49,11 @@ type taskMetrics struct {
 
 	records, commits, aborts                                  prometheus.Counter
 	lagRecords, stateKeys, stateBytes, restored, restoredASec prometheus.Gauge
+	restoreLeft                                               prometheus.Gauge
+	lookups, diskReads                                        prometheus.Counter
 
 	rejects map[processors.Cause]int // of the transaction
+	size    store.Stats              // as last told
 	high    int64                    // last stable offset, as of the last poll
 	oldest  atomic.Int64             // nanoseconds: time of the oldest record that may be unprocessed; 0: there is none
 	done    atomic.Int64             // records committed since it was opened
@@ -75,6 +82,9 @@ func newMetrics(r prometheus.Registerer, app string, clock func() time.Time) (*m
 	m.stateBytes = gauge("crossdock_state_memory_bytes", "Memory of the task's stores.")
 	m.restored = gauge("crossdock_restore_progress_ratio", "How much of its changelogs the task has read, 1 when it runs.")
 	m.restoreRate = gauge("crossdock_restore_rate_records_per_second", "Changelog records a second, while it restores.")
+	m.restoreLeft = gauge("crossdock_restore_remaining_seconds", "How long the restore still takes at its pace so far, 0 when it runs.")
+	m.lookups = counter("crossdock_state_lookups_total", "Look-ups of keys in the task's stores.", taskLabels...)
+	m.diskReads = counter("crossdock_state_task_disk_reads_total", "Look-ups that asked the disk: the cache's misses.", taskLabels...)
 	m.aborts = counter("crossdock_transaction_aborts_total", "Aborted transactions, by why.", "why")
 	m.sessions = prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_worker_sessions_restarted_total", Help: "Sessions made anew after an error."})
 	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "crossdock_transaction_duration_seconds",
@@ -111,7 +121,8 @@ func (m *metrics) task(at input) *taskMetrics {
 	l := prometheus.Labels{"topic": at.topic, "partition": strconv.Itoa(int(at.partition))}
 	t := &taskMetrics{of: m, at: at, labels: l, rejects: map[processors.Cause]int{},
 		records: m.records.With(l), commits: m.commits.With(l), aborts: m.taskAborts.With(l), lagRecords: m.lagRecords.With(l),
-		stateKeys: m.stateKeys.With(l), stateBytes: m.stateBytes.With(l), restored: m.restored.With(l), restoredASec: m.restoreRate.With(l)}
+		stateKeys: m.stateKeys.With(l), stateBytes: m.stateBytes.With(l), restored: m.restored.With(l), restoredASec: m.restoreRate.With(l),
+		restoreLeft: m.restoreLeft.With(l), lookups: m.lookups.With(l), diskReads: m.diskReads.With(l)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tasks[at] = t
@@ -127,7 +138,7 @@ func (t *taskMetrics) drop() {
 		return // another worker of this instance has the partition already
 	}
 	delete(m.tasks, t.at)
-	for _, g := range []*prometheus.GaugeVec{m.lagRecords, m.stateKeys, m.stateBytes, m.restored, m.restoreRate} {
+	for _, g := range []*prometheus.GaugeVec{m.lagRecords, m.stateKeys, m.stateBytes, m.restored, m.restoreRate, m.restoreLeft} {
 		g.Delete(t.labels)
 	}
 }
@@ -146,7 +157,7 @@ func (t *taskMetrics) deadLetter(cause processors.Cause) {
 	t.rejects[cause]++
 }
 
-func (t *taskMetrics) committed(r *run, keys, bytes int) {
+func (t *taskMetrics) committed(r *run, size store.Stats) {
 	t.commits.Inc()
 	if n := len(r.fetched); n > 0 {
 		t.records.Add(float64(n))
@@ -164,7 +175,7 @@ func (t *taskMetrics) committed(r *run, keys, bytes int) {
 		t.of.deadLetters.With(l).Add(float64(n))
 	}
 	clear(t.rejects)
-	t.stateSize(keys, bytes)
+	t.stateSize(size)
 }
 
 func (t *taskMetrics) aborted() {
@@ -178,25 +189,26 @@ func (t *taskMetrics) caughtUp() {
 	t.oldest.Store(0)
 }
 
-func (t *taskMetrics) stateSize(keys, bytes int) {
-	t.stateKeys.Set(float64(keys))
-	t.stateBytes.Set(float64(bytes))
+func (t *taskMetrics) stateSize(s store.Stats) {
+	t.stateKeys.Set(float64(s.Keys))
+	t.stateBytes.Set(float64(s.Bytes))
+	t.lookups.Add(float64(s.Lookups - t.size.Lookups))
+	t.diskReads.Add(float64(s.Reads - t.size.Reads))
+	t.size = s
 }
 
 // restore tells how far a restore is.
 func (t *taskMetrics) restore(j *restore) {
-	over, _ := j.finished()
-	if over {
+	if over, _ := j.finished(); over {
 		t.restored.Set(1)
 		t.restoredASec.Set(0)
+		t.restoreLeft.Set(0)
 		return
 	}
-	if total := j.span.end - j.span.start; total > 0 {
-		t.restored.Set(math.Min(1, float64(j.position.Load()-j.span.start)/float64(total)))
-	}
-	if took := time.Since(j.began).Seconds(); took > 0 {
-		t.restoredASec.Set(float64(j.records.Load()) / took)
-	}
+	p := j.progress()
+	t.restored.Set(p.ratio)
+	t.restoredASec.Set(p.rate)
+	t.restoreLeft.Set(p.remaining.Seconds())
 }
 
 // derived are the metrics that are computed when they are read.

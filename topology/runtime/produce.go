@@ -87,6 +87,7 @@ func (w *worker) Changelog(_ *task.Task, i int, key, value []byte, tag uint32) {
 	rec := w.txn.slab.next(r, tag)
 	rec.Topic, rec.Key, rec.Value, rec.Partition = w.topics.changelogs[i], key, value, r.partition
 	w.stamp(rec, r, tag)
+	r.changes[i] = rec
 	w.session.Produce(w.producing, rec, w.txn.promise)
 }
 

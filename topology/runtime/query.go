@@ -208,7 +208,12 @@ func (w *worker) answer(q *query) error {
 			return r.home.restoring(f.Partition)
 		}
 		f.Here = true
-		if v := r.task.Stores()[q.store].Get(q.keys[k]); v != nil {
+		s := r.task.Stores()[q.store]
+		v := s.Get(q.keys[k])
+		if s.Fault() != nil { // the worker's next turn opens the task anew
+			return &RestoringError{Partition: f.Partition}
+		}
+		if v != nil {
 			f.Value = append(make([]byte, 0, len(v)), v...)
 		}
 	}
@@ -336,8 +341,9 @@ func (h *home) restoring(partition int32) *RestoringError {
 	e := &RestoringError{Partition: partition, Progress: 1}
 	var read, total int64
 	for _, j := range h.restores {
-		read += min(j.position.Load(), j.span.end) - j.span.start
-		total += max(0, j.span.end-j.span.start)
+		from := j.from.Load()
+		read += min(j.position.Load(), j.span.end) - from
+		total += max(0, j.span.end-from)
 	}
 	if total > 0 {
 		e.Progress = math.Max(0, float64(read)/float64(total))

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -14,14 +15,20 @@ import (
 )
 
 // A restorer reads changelogs into stores, many partitions at a time, with a client and a goroutine of its own: the
-// workers never wait for it, the partitions that it restores are paused and the others go on.
+// workers never wait for it, the partitions that it restores are paused and the others go on. Stores on disk are opened by
+// goroutines of its own, since the lease before may have something left to write.
 type restorer struct {
 	client *kgo.Client
 	log    *slog.Logger
 	wake   waker
 
-	mu    sync.Mutex
-	asked []*restore // begun or cancelled since the loop last looked
+	life    context.Context
+	kill    context.CancelFunc
+	opening sync.WaitGroup
+
+	mu     sync.Mutex
+	asked  []*restore // begun or cancelled since the loop last looked
+	closed bool       // the loop is over
 
 	displaced []*restore // the loop's: those whose partition another one reads
 }
@@ -29,14 +36,20 @@ type restorer struct {
 // A restore fills one store from one partition of a changelog.
 type restore struct {
 	at     input
-	store  *store.Partition // the restorer's until done is closed
 	span   span
 	notify func() // called when it is done
+	began  time.Time
+	disk   *store.DB // nil: the store is in memory
+	stop   context.CancelFunc
 
-	position  atomic.Int64 // next offset to read
+	store     *store.Partition // the restorer's until done is closed
+	from      atomic.Int64     // the offset where it began to read
+	position  atomic.Int64     // next offset to read
 	records   atomic.Int64
 	cancelled atomic.Bool
-	began     time.Time
+	opened    bool // the store is there; guarded by the restorer's mutex
+	left      sync.Once
+	told      time.Time // when the log was last told how far it is
 	done      chan struct{}
 	err       error // set before done is closed
 }
@@ -56,32 +69,103 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 	if err != nil {
 		return nil, exit(StageFailed, err, "Correct the client's options.", "the restorer's client cannot be made")
 	}
-	return &restorer{client: client, log: log}, nil
+	r := &restorer{client: client, log: log}
+	r.life, r.kill = context.WithCancel(context.Background())
+	return r, nil
 }
 
-// restore begins to fill a store. It is done when the store has all that lay before the span's end.
-func (r *restorer) restore(changelog string, partition int32, s *store.Partition, span span, notify func()) *restore {
-	j := &restore{at: input{changelog, partition}, store: s, span: span, notify: notify, began: time.Now(), done: make(chan struct{})}
-	j.position.Store(span.start)
-	if span.end <= span.start {
-		close(j.done)
-		return j
-	}
-	r.ask(j)
+func newRestore(changelog string, partition int32, span span, notify func()) *restore {
+	j := &restore{at: input{changelog, partition}, span: span, notify: notify, began: time.Now(), stop: func() {}, done: make(chan struct{})}
+	j.begin(span.start)
 	return j
 }
 
-// cancel gives a restore up. Its store must not be used.
-func (r *restorer) cancel(j *restore) {
-	j.cancelled.Store(true)
-	r.ask(j)
+func (j *restore) begin(at int64) {
+	j.from.Store(at)
+	j.position.Store(at)
 }
 
-func (r *restorer) ask(j *restore) {
+// restore begins to fill a store in memory. It is done when the store has all that lay before the span's end.
+func (r *restorer) restore(changelog string, partition int32, s *store.Partition, span span, notify func()) *restore {
+	j := newRestore(changelog, partition, span, notify)
+	j.store, j.opened = s, true
+	r.start(j)
+	return j
+}
+
+// lease begins to open a store on disk, and to read what it does not have.
+func (r *restorer) lease(changelog string, partition int32, disk *store.DB, claim store.Claim, notify func()) *restore {
+	j := newRestore(changelog, partition, span{claim.Start, claim.End}, notify)
+	j.disk = disk
+	var ctx context.Context
+	ctx, j.stop = context.WithCancel(r.life)
+	r.opening.Go(func() {
+		s, err := disk.Lease(ctx, claim)
+		if err != nil {
+			j.err = storeFailed(err)
+			close(j.done)
+			notify()
+			return
+		}
+		j.store = s
+		j.begin(s.Position().Changelog)
+		r.start(j)
+	})
+	return j
+}
+
+// start lets the loop read for a restore whose store is there.
+func (r *restorer) start(j *restore) {
 	r.mu.Lock()
-	r.asked = append(r.asked, j)
+	j.opened = true
+	cancelled, closed := j.cancelled.Load(), r.closed
+	if !cancelled && !closed && j.position.Load() < j.span.end {
+		r.asked = append(r.asked, j)
+		r.mu.Unlock()
+		r.wake.wake()
+		return
+	}
 	r.mu.Unlock()
+	switch {
+	case cancelled:
+		j.abandon()
+	case closed:
+		j.end(context.Canceled)
+	default:
+		j.caughtUp()
+		j.end(nil)
+	}
+}
+
+// cancel gives a restore that is not over up, and its store with it.
+func (r *restorer) cancel(j *restore) {
+	j.stop()
+	r.mu.Lock()
+	j.cancelled.Store(true)
+	opened, closed := j.opened, r.closed
+	if opened && !closed {
+		r.asked = append(r.asked, j)
+	}
+	r.mu.Unlock()
+	if opened && closed {
+		j.abandon()
+	}
 	r.wake.wake()
+}
+
+// abandon gives the store of a cancelled restore back: what it has is what the changelog said up to where it stands.
+func (j *restore) abandon() { j.left.Do(j.store.Release) }
+
+// caughtUp takes note that the store is its changelog's end, as of when the end was asked for.
+func (j *restore) caughtUp() {
+	j.store.Commit(store.Position{Changelog: j.position.Load(), Stamp: j.began})
+}
+
+// end says that the restore is over: the store is the worker's.
+func (j *restore) end(err error) {
+	j.err = err
+	close(j.done)
+	j.notify()
 }
 
 // finished says whether the restore is over, and how.
@@ -98,9 +182,11 @@ func (j *restore) finished() (bool, error) {
 func (r *restorer) run(ctx context.Context) error {
 	defer r.client.Close()
 	active := map[input]*restore{}
+	defer r.leave(active)
 	for ctx.Err() == nil {
 		r.take(active)
-		wait, release := r.wake.context(ctx, time.Minute)
+		r.tell(active)
+		wait, release := r.wake.context(ctx, tellEvery)
 		fetches := r.client.PollFetches(wait)
 		release()
 		for _, e := range fetches.Errors() {
@@ -111,9 +197,88 @@ func (r *restorer) run(ctx context.Context) error {
 			if j := active[at]; j != nil && !j.cancelled.Load() && j.apply(p.Records) {
 				r.finish(active, j, j.err)
 			}
+			if err := waitForDisk(ctx, active); err != nil {
+				r.log.Warn("restored state cannot be written", "error", err) // the workers say it by name
+			}
 		})
 	}
 	return nil
+}
+
+// waitForDisk waits until less of what was restored is to be written (I7).
+func waitForDisk(ctx context.Context, active map[input]*restore) error {
+	for _, any := range active {
+		if any.disk == nil || !any.disk.Full() {
+			return nil
+		}
+		var own []*store.Partition
+		for _, j := range active {
+			own = append(own, j.store)
+		}
+		return any.disk.Wait(ctx, own...)
+	}
+	return nil
+}
+
+// leave ends what the loop has not: the stores are the workers' again.
+func (r *restorer) leave(active map[input]*restore) {
+	r.kill()
+	r.mu.Lock()
+	r.closed = true
+	left := append(r.asked, r.displaced...)
+	r.asked, r.displaced = nil, nil
+	r.mu.Unlock()
+	for _, j := range active {
+		left = append(left, j)
+	}
+	for _, j := range left {
+		if j.cancelled.Load() {
+			j.abandon()
+		} else if over, _ := j.finished(); !over {
+			j.end(context.Canceled)
+		}
+	}
+}
+
+// tellEvery is how often the log is told how far a restore is.
+const tellEvery = 5 * time.Second
+
+func (r *restorer) tell(active map[input]*restore) {
+	for _, j := range active {
+		if time.Since(j.told) < tellEvery {
+			continue
+		}
+		if !j.told.IsZero() {
+			p := j.progress()
+			r.log.Info("restoring", "changelog", j.at.String(), "records", p.records, "progress", fmt.Sprintf("%.1f%%", 100*p.ratio),
+				"records_per_second", int64(p.rate), "remaining", p.remaining.Round(100*time.Millisecond).String())
+		}
+		j.told = time.Now()
+	}
+}
+
+// progress is how far a restore is.
+type progress struct {
+	records   int64         // read, those of aborted transactions apart
+	ratio     float64       // of what there was to read; 1 where there was nothing
+	rate      float64       // records a second
+	remaining time.Duration // at the pace so far
+}
+
+func (j *restore) progress() progress {
+	p := progress{records: j.records.Load(), ratio: 1}
+	from, at := j.from.Load(), min(j.position.Load(), j.span.end)
+	took := time.Since(j.began)
+	if total := j.span.end - from; total > 0 {
+		p.ratio = float64(at-from) / float64(total)
+	}
+	if took > 0 {
+		p.rate = float64(p.records) / took.Seconds()
+	}
+	if p.ratio > 0 {
+		p.remaining = time.Duration(float64(took) * (1 - p.ratio) / p.ratio)
+	}
+	return p
 }
 
 // take looks at what was asked for. Only here are partitions added and removed, so that no batch of an old restore ever
@@ -130,6 +295,7 @@ func (r *restorer) take(active map[input]*restore) {
 			if old == j {
 				r.remove(active, j.at)
 			}
+			j.abandon()
 			continue
 		case old != nil:
 			// Two workers of the instance: one of them has lost the partition, and will say so. Who asked last need not
@@ -167,9 +333,10 @@ func (r *restorer) remove(active map[input]*restore, at input) {
 
 func (r *restorer) finish(active map[input]*restore, j *restore, err error) {
 	r.remove(active, j.at)
-	j.err = err
-	close(j.done)
-	j.notify()
+	if err == nil {
+		j.caughtUp()
+	}
+	j.end(err)
 }
 
 // failed ends a restore whose error will return; the client tries again by itself after others.
@@ -208,6 +375,11 @@ func (j *restore) apply(records []*kgo.Record) (over bool) {
 	if len(records) > 0 {
 		j.position.Store(records[len(records)-1].Offset + 1)
 		j.records.Add(n)
+		j.store.Restored(j.position.Load())
+		if err := j.store.Fault(); err != nil {
+			j.err = storeFailed(err)
+			return true
+		}
 	}
 	return j.position.Load() >= j.span.end
 }

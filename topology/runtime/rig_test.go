@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"crossdock/avro/serde"
 	"crossdock/processors"
 	"crossdock/topology"
+	"crossdock/topology/runtime/store"
 	"crossdock/topology/topics"
 )
 
@@ -120,6 +122,7 @@ type rig struct {
 	stage   topology.Stage
 	parts   int32
 	workers int
+	disks   string // folder of the instances' state
 	sent    []sent
 	next    int
 	count   atomic.Int64 // of sent, for others than who sends
@@ -137,7 +140,7 @@ var rigs atomic.Int64
 func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32) *rig {
 	t.Helper()
 	app := fmt.Sprintf("t%d-%d-%s", os.Getpid(), rigs.Add(1), stage.Name)
-	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1}
+	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1, disks: t.TempDir()}
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		t.Fatal(err)
@@ -223,12 +226,21 @@ func (r *rig) config(instance string) Config {
 	}
 }
 
+// folder is where an instance has its state, also when it is started again.
+func (r *rig) folder(instance string) string { return filepath.Join(r.disks, instance) }
+
+// diskOptions make everything that happens at some size or age happen often.
+func (r *rig) diskOptions(log *slog.Logger) store.Options {
+	return store.Options{CacheBytes: 64 << 10, DirtyBytes: 64 << 10, FlushInterval: 20 * time.Millisecond, Logger: log}
+}
+
 // A process is a running instance.
 type process struct {
 	*Instance
 	registry *prometheus.Registry
 	stop     context.CancelFunc
 	over     chan error
+	disk     *store.DB // nil: state is in memory
 	waited   bool
 }
 
@@ -241,16 +253,30 @@ func (r *rig) start(cfg Config, deps ...func(*Deps)) *process {
 		level = slog.LevelDebug
 	}
 	d := Deps{Serde: serde.Local(), Registerer: p.registry, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+	var err error
+	if r.stage.Stateful() {
+		if p.disk, err = store.Open(r.folder(cfg.Instance), r.diskOptions(d.Logger)); err != nil {
+			r.t.Fatal(err)
+		}
+		d.State = p.disk
+	}
 	for _, f := range deps {
 		f(&d)
 	}
-	var err error
 	if p.Instance, err = New(cfg, r.stage, d); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	go func() { p.over <- p.Run(ctx) }()
+	go func() {
+		err := p.Run(ctx)
+		if p.disk != nil {
+			ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			err = errors.Join(err, p.disk.Close(ending))
+			cancel()
+		}
+		p.over <- err
+	}()
 	r.t.Cleanup(func() {
 		if !p.waited {
 			p.close(r.t)

@@ -27,11 +27,12 @@ func (i input) String() string { return fmt.Sprintf("%s/%d", i.topic, i.partitio
 
 // A grant is one assignment of an input to this worker, as the stable offset fetch and the offsets listed after it tell.
 type grant struct {
-	sequence uint64 // of all grants of the session: a partition that left and came back has another
-	offset   int64  // committed, or the log's start
-	epoch    int32  // leader epoch of it
-	number   uint64 // of the last commit
-	ends     []span // of the stages' changelogs' partition, by store
+	sequence uint64     // of all grants of the session: a partition that left and came back has another
+	offset   int64      // committed, or the log's start
+	epoch    int32      // leader epoch of it
+	number   uint64     // of the last commit
+	ends     []span     // of the stages' changelogs' partition, by store
+	ids      [][16]byte // of the changelogs, where stores are on disk
 }
 
 // A span is what a changelog's partition holds.
@@ -236,6 +237,12 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			return nil, err
 		}
 	}
+	var ids map[string][16]byte
+	if s.worker.disk != nil && len(changelogs) > 0 {
+		if ids, err = s.topicIDs(ctx, partitionsOf(changelogs)); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for topic, parts := range offsets {
@@ -257,6 +264,7 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			s.sequence++
 			g := grant{sequence: s.sequence, offset: e.Offset, epoch: e.Epoch, number: number}
 			for _, changelog := range changelogs {
+				g.ids = append(g.ids, ids[changelog])
 				start, ok1 := logStarts.Lookup(changelog, p)
 				end, ok2 := logEnds.Lookup(changelog, p)
 				if !ok1 || !ok2 {
@@ -270,6 +278,14 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	s.unlisted = time.Time{}
 	s.wake.wake()
 	return offsets, nil
+}
+
+func partitionsOf(names []string) map[string][]int32 {
+	m := make(map[string][]int32, len(names))
+	for _, name := range names {
+		m[name] = nil
+	}
+	return m
 }
 
 // unlistedChangelog is for a partition that an input has got while the stage runs, and its changelog has not: it may be on

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,7 +24,8 @@ type topicSet struct {
 	ids           map[string]topics.ID
 	changelogs    []string // by store
 
-	counts map[string]int32 // partitions, read once
+	counts    map[string]int32         // partitions, read once
+	retention map[string]time.Duration // of a changelog's tombstones, read once where stores are on disk
 }
 
 func newTopicSet(c *Config, stage *topology.Stage) *topicSet {

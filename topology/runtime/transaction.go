@@ -45,6 +45,15 @@ func (t *transaction) bytes() int {
 	return n
 }
 
+// loaded is what the transaction has read from the disk of its stores.
+func (t *transaction) loaded() int {
+	n := 0
+	for _, r := range t.touched {
+		n += r.task.LoadedBytes()
+	}
+	return n
+}
+
 // An abortion is why a transaction is aborted and its batch polled again.
 type abortion struct {
 	why    string // a label of metrics, so it is one of a few
@@ -83,7 +92,7 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 		if err := w.process(fetches); err != nil {
 			return w.abort(ctx, err)
 		}
-		if t.inputs >= w.bound.records || t.bytes() >= w.cfg.Commit.MaxBytes/2 || ctx.Err() != nil || w.session.interrupted.Load() {
+		if t.inputs >= w.bound.records || t.bytes()+t.loaded() >= w.cfg.Commit.MaxBytes/2 || ctx.Err() != nil || w.session.interrupted.Load() {
 			break
 		}
 		wait := w.cfg.Commit.Interval - time.Since(t.began)
@@ -373,14 +382,13 @@ func (w *worker) settle(committed bool) {
 	now := time.Now()
 	for _, r := range t.touched {
 		if committed {
-			r.task.Commit()
 			r.number++
 			if n := len(r.fetched); n > 0 {
 				last := r.fetched[n-1]
 				r.done = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
 			}
-			keys, bytes := r.size()
-			r.metrics.committed(r, keys, bytes)
+			r.task.Commit(r.positions(now)...)
+			r.metrics.committed(r, r.size())
 		} else {
 			r.task.Abort()
 			r.metrics.aborted()
@@ -389,6 +397,7 @@ func (w *worker) settle(committed bool) {
 			rec.Recycle()
 		}
 		clear(r.fetched)
+		clear(r.changes)
 		r.fetched = r.fetched[:0]
 		r.touched = false
 	}

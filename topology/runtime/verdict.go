@@ -21,7 +21,10 @@ func (w *worker) stopped(r *run, err error) error {
 		rejected *task.RejectedError
 		fatal    *processors.Fatal
 	)
+	var failed *task.StoreError
 	switch {
+	case errors.As(err, &failed):
+		return storeFailed(failed.Err)
 	case errors.As(err, &schema):
 		return &abortion{why: abortSchema, err: err, action: func() error {
 			w.pause(r.input)

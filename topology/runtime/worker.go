@@ -38,7 +38,8 @@ type worker struct {
 	ready     atomic.Bool
 	queries   queryQueue
 	pulse     pulse
-	quiet     time.Time // since when no records have come; zero: they do
+	stores    []*store.Partition // of tend
+	quiet     time.Time          // since when no records have come; zero: they do
 }
 
 // A position is one input record.
@@ -60,7 +61,9 @@ type run struct {
 	alike    [topics.Count]bool // outputs with as many partitions as this input
 
 	fetched []*kgo.Record // inputs of the transaction, by tag
-	touched bool          // it is part of the transaction
+	changes []*kgo.Record // by store: the last of the transaction to its changelog, nil where there is none
+	at      []store.Position
+	touched bool // it is part of the transaction
 	done    kgo.EpochOffset
 
 	tablesSeen uint64 // generation of the tables that its processor has looked at to the end
@@ -214,6 +217,9 @@ func (w *worker) turn(ctx context.Context) error {
 		return err
 	}
 	asked := w.answerQueries()
+	if full, err := w.tend(ctx); err != nil || full {
+		return err
+	}
 	more, err := w.lookAgain(ctx)
 	if err != nil {
 		return err
@@ -326,17 +332,16 @@ func (w *worker) owns(r *run, owned map[string]map[int32]kgo.EpochOffset) bool {
 // open makes a task and begins to restore its stores.
 func (w *worker) open(at input, g grant) *run {
 	r := &run{input: at, grant: g, metrics: w.metrics.task(at)}
-	stores := make([]*store.Partition, len(w.stage.Stores))
-	for i := range stores {
-		stores[i] = store.New()
-		r.restores = append(r.restores, w.restorer.restore(w.topics.changelogs[i], at.partition, stores[i], g.ends[i], w.session.wake.wake))
+	for i, changelog := range w.topics.changelogs {
+		if w.disk == nil {
+			r.restores = append(r.restores, w.restorer.restore(changelog, at.partition, store.New(), g.ends[i], w.session.wake.wake))
+		} else {
+			r.restores = append(r.restores, w.restorer.lease(changelog, at.partition, w.disk, w.claim(i, at, &g), w.session.wake.wake))
+		}
 	}
-	r.task = task.New(task.Config{
-		Stage: w.stage, Serde: w.serde, Stores: stores, Arena: w.txn.arena, Sink: w,
-		Limits: task.Limits{RecordBytes: w.cfg.Commit.MaxBytes}, Unlearnable: w.learner.unlearnable,
-	})
+	r.changes = make([]*kgo.Record, len(r.restores))
 	r.home = &home{worker: w, restores: r.restores}
-	if len(stores) > 0 {
+	if len(r.restores) > 0 {
 		w.homes.open(at.partition, r.home)
 	}
 	r.done = kgo.EpochOffset{Epoch: g.epoch, Offset: g.offset}
@@ -363,10 +368,15 @@ func (w *worker) advance(_ context.Context, r *run) error {
 				return nil
 			}
 		}
+		r.task = w.newTask(r)
 		if len(r.restores) > 0 {
-			keys, bytes := r.size()
-			w.log.Info("task restored", "input", r.input.String(), "keys", keys, "bytes", bytes, "took", time.Since(r.restores[0].began))
-			r.metrics.stateSize(keys, bytes)
+			size := r.size()
+			records := int64(0)
+			for _, j := range r.restores {
+				records += j.records.Load()
+			}
+			w.log.Info("task restored", "input", r.input.String(), "keys", size.Keys, "bytes", size.Bytes, "records", records, "took", time.Since(r.restores[0].began))
+			r.metrics.stateSize(size)
 		}
 	case learning:
 		if !r.learned.Swap(false) {
@@ -385,13 +395,15 @@ func (w *worker) pause(at input) {
 }
 
 // size is the size of a task's stores. Only its owner may ask.
-func (r *run) size() (keys, bytes int) {
-	for _, s := range r.task.Stores() {
-		st := s.Stats()
-		keys += st.Keys
-		bytes += st.Bytes
+func (r *run) size() (sum store.Stats) {
+	for _, p := range r.task.Stores() {
+		s := p.Stats()
+		sum.Keys += s.Keys
+		sum.Bytes += s.Bytes
+		sum.Lookups += s.Lookups
+		sum.Reads += s.Reads
 	}
-	return keys, bytes
+	return sum
 }
 
 // drop ends a task: its partition may have another owner by now, and its state is worth nothing.
@@ -400,6 +412,8 @@ func (w *worker) drop(r *run) {
 	for _, j := range r.restores {
 		if over, _ := j.finished(); !over {
 			w.restorer.cancel(j)
+		} else if j.store != nil {
+			j.store.Release() // what was committed is written, and the next owner reads the tail alone
 		}
 	}
 	for p := range w.rejects {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 	"crossdock/topology"
 	"crossdock/topology/runtime"
 	"crossdock/topology/runtime/assignor"
+	"crossdock/topology/runtime/store"
 	"crossdock/topology/topics"
 )
 
@@ -48,6 +50,7 @@ type Process struct {
 	instances map[string]*runtime.Instance
 	tables    *runtime.GlobalTables
 	master    *masterdata.Tables
+	state     *store.DB // nil: state is in memory
 	producer  *ingress.Producer
 	sink      *sink.Sink
 	ingress   net.Listener
@@ -103,6 +106,11 @@ func New(ctx context.Context, o Options) (_ *Process, err error) {
 		if !chosen[stage.Name] {
 			continue
 		}
+		if stage.Stateful() && c.State.Dir != "" && p.state == nil {
+			if err := p.openState(); err != nil {
+				return nil, err
+			}
+		}
 		if stage.Tables && p.tables == nil {
 			if p.tables, err = runtime.NewGlobalTables(client, naming, masterdata.NewFeed(tables, s.Decode), p.log); err != nil {
 				return nil, err
@@ -112,7 +120,7 @@ func New(ctx context.Context, o Options) (_ *Process, err error) {
 		if stage.Name == Inventory {
 			cfg.Balancer = assignor.Advertising(c.Instance, address)
 		}
-		if p.instances[stage.Name], err = runtime.New(cfg, stage, runtime.Deps{Serde: s, Tables: p.tables, Registerer: o.Metrics, Logger: p.log}); err != nil {
+		if p.instances[stage.Name], err = runtime.New(cfg, stage, runtime.Deps{Serde: s, Tables: p.tables, State: p.state, Registerer: o.Metrics, Logger: p.log}); err != nil {
 			return nil, fmt.Errorf("stage %s: %w", stage.Name, err)
 		}
 	}
@@ -134,6 +142,33 @@ func New(ctx context.Context, o Options) (_ *Process, err error) {
 		}
 	}
 	return p, nil
+}
+
+// openState opens the disk of the process's stores.
+func (p *Process) openState() (err error) {
+	c := &p.o.Config
+	p.state, err = store.Open(filepath.Join(c.State.Dir, c.Instance), store.Options{
+		CacheBytes: c.State.CacheBytes, DirtyBytes: c.State.DirtyBytes, FlushInterval: c.State.FlushInterval, Logger: p.log,
+	})
+	if err != nil {
+		return fmt.Errorf("state.dir: %w", err)
+	}
+	if p.o.Metrics != nil {
+		return p.o.Metrics.Register(runtime.StateMetrics(p.state))
+	}
+	return nil
+}
+
+// closeState writes what the stages have left.
+func (p *Process) closeState() {
+	if p.state == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if err := p.state.Close(ctx); err != nil {
+		p.log.Warn("the next start reads a longer tail of the changelogs", "error", err)
+	}
 }
 
 func runtimeConfig(c *config.Config, stage topology.Stage, client []kgo.Opt) runtime.Config {
@@ -369,6 +404,7 @@ func (p *Process) close() {
 			p.log.Debug("closing the sink", "error", err)
 		}
 	}
+	p.closeState()
 	for _, l := range []net.Listener{p.ingress, p.query, p.admin} {
 		if l != nil {
 			_ = l.Close() // a server that has ended has closed it already

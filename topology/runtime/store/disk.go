@@ -194,6 +194,13 @@ func (p *Partition) Restored(next int64) {
 	}
 }
 
+// StampDue says that the time of the last stamp is long enough ago for Idle to renew it, if the owner can say that the state
+// is its changelog's end.
+func (p *Partition) StampDue() bool {
+	d := p.disk
+	return d != nil && d.db.opts.Clock().Sub(d.at.Stamp) >= d.db.opts.StampInterval
+}
+
 // Idle is for an owner that has nothing to commit: it lets what is old enough be written, and takes note of what was. atEnd
 // says that the state is known to be its changelog's end, whose time it is then.
 func (p *Partition) Idle(atEnd bool) {
@@ -201,8 +208,8 @@ func (p *Partition) Idle(atEnd bool) {
 	if d == nil {
 		return
 	}
-	if now := d.db.opts.Clock(); atEnd && now.Sub(d.at.Stamp) >= d.db.opts.StampInterval {
-		d.at.Stamp, d.ahead = now, true
+	if atEnd && p.StampDue() {
+		d.at.Stamp, d.ahead = d.db.opts.Clock(), true
 	}
 	p.tidy()
 }
