@@ -226,6 +226,10 @@ func (b *stageBench) arguments(k bench.Kind, env *bench.Env) []string {
 	switch k {
 	case bench.Inventory:
 		set("inventory.ledger", strconv.FormatBool(b.flags.ledger))
+		set("state.dir", c.State.Dir)
+		set("state.cache_bytes", strconv.FormatInt(c.State.CacheBytes, 10))
+		set("state.dirty_bytes", strconv.FormatInt(c.State.DirtyBytes, 10))
+		set("state.flush_interval", c.State.FlushInterval.String())
 	case bench.Translate:
 		set("sources."+bench.DocumentSource+".system", bench.DocumentSource)
 	case bench.Sink:

@@ -42,6 +42,7 @@ type field struct {
 	serde  *serde.Serde
 	client *kgo.Client
 	opts   []kgo.Opt
+	state  string // folder of the instances' state, which outlives them
 }
 
 func newField(t *testing.T) *field {
@@ -51,7 +52,7 @@ func newField(t *testing.T) *field {
 
 func newFieldOn(t *testing.T, broker string) *field {
 	t.Helper()
-	f := &field{t: t, config: config.Default(), binary: buildBinary(t)}
+	f := &field{t: t, config: config.Default(), binary: buildBinary(t), state: t.TempDir()}
 	f.opts = []kgo.Opt{kgo.SeedBrokers(broker)}
 	prefix := applicationName(testservices.Prefix(t))
 	f.config.App, f.config.Kafka.Prefix = prefix, prefix+"."
@@ -115,7 +116,8 @@ func (f *field) start(instance string, settings ...string) (p *exec.Cmd, log *by
 	f.t.Helper()
 	log = &bytes.Buffer{}
 	args := []string{"run", "inventory", "--set", "app=" + f.config.App, "--set", "instance=" + instance, "--set", "kafka.prefix=" + f.config.Kafka.Prefix,
-		"--set", "kafka.brokers=" + f.config.Kafka.Brokers[0], "--set", "registry.url=" + f.config.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=", "--set", "runtime.workers=2", "--set", "log.level=info"}
+		"--set", "kafka.brokers=" + f.config.Kafka.Brokers[0], "--set", "registry.url=" + f.config.Registry.URL, "--set", "admin.listen=", "--set", "query.listen=", "--set", "runtime.workers=2", "--set", "log.level=info",
+		"--set", "state.dir=" + f.state, "--set", "state.flush_interval=100ms"}
 	for _, s := range settings {
 		args = append(args, "--set", s)
 	}

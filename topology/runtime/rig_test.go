@@ -254,14 +254,14 @@ func (r *rig) start(cfg Config, deps ...func(*Deps)) *process {
 	}
 	d := Deps{Serde: serde.Local(), Registerer: p.registry, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
 	var err error
-	if r.stage.Stateful() {
+	for _, f := range deps {
+		f(&d)
+	}
+	if d.State == nil && r.stage.Stateful() {
 		if p.disk, err = store.Open(r.folder(cfg.Instance), r.diskOptions(d.Logger)); err != nil {
 			r.t.Fatal(err)
 		}
 		d.State = p.disk
-	}
-	for _, f := range deps {
-		f(&d)
 	}
 	if p.Instance, err = New(cfg, r.stage, d); err != nil {
 		r.t.Fatal(err)
