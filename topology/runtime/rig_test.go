@@ -116,6 +116,7 @@ func countingStage(hook func(processors.Context, *event.InventoryMovement) error
 type rig struct {
 	t       testing.TB
 	brokers []string
+	way     []kgo.Opt   // to them, where it is not the network
 	client  *kgo.Client // produces and reads for the test
 	naming  topics.Naming
 	app     string
@@ -137,11 +138,11 @@ type sent struct {
 var rigs atomic.Int64
 
 // newRig creates the topics of a stage for an application of its own.
-func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32) *rig {
+func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32, way ...kgo.Opt) *rig {
 	t.Helper()
 	app := fmt.Sprintf("t%d-%d-%s", os.Getpid(), rigs.Add(1), stage.Name)
-	r := &rig{t: t, brokers: brokers, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1, disks: t.TempDir()}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))
+	r := &rig{t: t, brokers: brokers, way: way, app: app, naming: topics.Naming{Prefix: app + "."}, stage: stage, parts: parts, workers: 1, disks: t.TempDir()}
+	client, err := kgo.NewClient(append(r.reach(), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchMaxBytes(18<<20), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +181,9 @@ func (r *rig) topicConfig(name string) map[string]*string {
 	}
 	return m
 }
+
+// reach is how the test itself reaches the brokers.
+func (r *rig) reach() []kgo.Opt { return append([]kgo.Opt{kgo.SeedBrokers(r.brokers...)}, r.way...) }
 
 func (r *rig) changelog() string { return r.naming.Changelog(r.app, "counts") }
 
@@ -397,8 +401,8 @@ func (r *rig) read(topic string) []*kgo.Record {
 	if len(left) == 0 {
 		return nil
 	}
-	c, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
+	c, err := kgo.NewClient(append(r.reach(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
