@@ -25,9 +25,11 @@ test: ## every test, real Kafka and a real ClickHouse engine included
 test-short: ## the tests that need no service, in a minute
 	$(GO) test -short ./...
 
-SEEDS ?= 10
-chaos: ## kill instances with -9 under load, with new seeds each time (SEEDS=10); every balance is recounted
+SEEDS ?= 1
+CHAOS_FOR ?= 10m
+chaos: ## ten minutes of faults on a cluster of three brokers with a new seed, then kills and aborts (SEEDS=1 CHAOS_FOR=10m); all is recounted
 	@for n in $$(seq $(SEEDS)); do seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "== $$n of $(SEEDS), seed $$seed"; \
+	  CROSSDOCK_TEST_SEED=$$seed CROSSDOCK_TEST_CHAOS_FOR=$(CHAOS_FOR) $(GO) test -count=1 -timeout 0 -run TestNothingIsLostDoubledOrWrongUnderFaults -v ./cmd/crossdock/faults || exit 1; \
 	  CROSSDOCK_TEST_SEED=$$seed $(SERVICES) run -- $(GO) test -count=1 -run TestInventoryIsExact -v ./cmd/crossdock || exit 1; done
 
 bench: build ## codecs, and draining 2,000,000 records through translate, enrich, inventory and the sink; writes bench/results

@@ -69,12 +69,11 @@ func (f *Field) catchUp(ctx context.Context) error {
 	from := time.Now()
 	var ends map[part]int64
 	var left int64
-	err := f.until(ctx, f.o.Bound, func(context.Context) (bool, error) {
+	err := f.until(ctx, f.o.Bound, func(context.Context) (_ bool, err error) {
 		if ends == nil {
-			ends = f.progress.ends(from)
-		}
-		if ends == nil {
-			return false, errors.New("the brokers do not say how far the groups are")
+			if ends, err = f.progress.ends(from); err != nil {
+				return false, err
+			}
 		}
 		left, _ = f.progress.behind(ends)
 		return left == 0, nil

@@ -21,10 +21,7 @@ type Fault struct {
 // A need is what a fault asks of a field.
 type need uint8
 
-const (
-	needsCluster need = 1 << iota // three brokers
-	needsDisk                     // stores on disk (state.dir)
-)
+const needsCluster need = 1 // three brokers
 
 // A Draw is what chance decides of a fault. Every step draws all of it, so that a fault that asks for more does not move the
 // ones after it.

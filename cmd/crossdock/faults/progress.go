@@ -2,6 +2,8 @@ package faults
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,7 +17,8 @@ type progress struct {
 	groups map[string][]string // their topics, by group
 
 	mu    sync.Mutex
-	at    time.Time // when the last look began
+	at    time.Time // when the last look that succeeded began
+	err   error     // of the last look
 	parts map[part]*standing
 	stood time.Duration // the longest time in which a partition with records did not move, since it was asked for
 }
@@ -52,9 +55,8 @@ func (p *progress) run(ctx context.Context) {
 		select {
 		case <-tick.C:
 			at := time.Now()
-			if seen, err := p.look(ctx); err == nil {
-				p.saw(at, seen)
-			}
+			seen, err := p.look(ctx)
+			p.saw(at, seen, err)
 		case <-ctx.Done():
 			return
 		}
@@ -85,9 +87,12 @@ func (p *progress) look(ctx context.Context) (map[part]standing, error) {
 	return seen, nil
 }
 
-func (p *progress) saw(at time.Time, seen map[part]standing) {
+func (p *progress) saw(at time.Time, seen map[part]standing, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err = err; err != nil {
+		return
+	}
 	p.at = at
 	for which, s := range seen {
 		before := p.parts[which]
@@ -101,19 +106,22 @@ func (p *progress) saw(at time.Time, seen map[part]standing) {
 	}
 }
 
-// ends is where every partition ended at a look that began after a time; nil: there was none yet.
-func (p *progress) ends(after time.Time) map[part]int64 {
+// ends is where every partition ended at a look that began after a time. The error says that there was none yet.
+func (p *progress) ends(after time.Time) (map[part]int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.at.After(after) {
-		return nil
+		return nil, fmt.Errorf("the brokers do not say how far the groups are: %w", errors.Join(errNoLook, p.err))
 	}
 	ends := map[part]int64{}
 	for which, s := range p.parts {
 		ends[which] = s.end
 	}
-	return ends
+	return ends, nil
 }
+
+// errNoLook says that no look has ended since.
+var errNoLook = errors.New("no answer yet")
 
 // behind is how many offsets before the ends are not committed, markers left out; and how many are in all.
 func (p *progress) behind(ends map[part]int64) (n, committed int64) {

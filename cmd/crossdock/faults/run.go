@@ -110,14 +110,19 @@ func (f *Field) Run(ctx context.Context) (r *Result, err error) {
 
 // firstCommits waits until the pipeline works.
 func (f *Field) firstCommits(ctx context.Context) error {
+	var left, committed int64
 	err := f.until(ctx, startWithin, func(context.Context) (bool, error) {
-		left, committed := f.progress.behind(f.progress.ends(time.Time{}))
-		return left <= int64(f.o.Rate) && committed > int64(f.o.Rate), nil
+		ends, err := f.progress.ends(time.Time{})
+		if err != nil {
+			return false, err
+		}
+		left, committed = f.progress.behind(ends)
+		return committed > int64(f.o.Rate), nil
 	})
 	if err != nil {
-		return fmt.Errorf("the pipeline does not begin to work: %w", err)
+		return fmt.Errorf("the pipeline does not begin to work, %d records are committed and %d are not: %w", committed, left, err)
 	}
-	return nil
+	return f.catchUp(ctx)
 }
 
 // steps lets one fault follow on the other until there have been enough.
@@ -159,10 +164,9 @@ func (f *Field) possible() []Fault {
 	}
 	var can []Fault
 	for _, x := range all {
-		if x.needs&needsCluster != 0 && !f.o.Cluster || x.needs&needsDisk != 0 && !f.settings[stateDir] {
-			continue
+		if x.needs != needsCluster || f.o.Cluster {
+			can = append(can, x)
 		}
-		can = append(can, x)
 	}
 	return can
 }
