@@ -39,17 +39,26 @@ type Config struct {
 	// waits. Default 10 ms.
 	Linger time.Duration
 
-	// RebalanceTimeout is how long a member may take to give up partitions (rebalance.timeout.ms). Default 5 s.
+	// Four timeouts rise: rebalance < end < transaction < session. The first two follow from the third, so that who sets the
+	// transaction and the session timeout has set them all: 10 s and 45 s are 5 < 8 < 10 < 45, and 4 s and 6 s, the least that
+	// brokers allow as a rule, are 2 < 3.2 < 4 < 6. Each relation has a reason: the end of a transaction can wait for a rebalance,
+	// so it outlasts one; the broker must not abort what is still being ended; and a worker's transaction must be over when
+	// the group gives its partitions to others, or they wait for its offsets.
+
+	// RebalanceTimeout is how long a member may take to give up partitions (rebalance.timeout.ms). At least three heartbeats.
+	// Default: half of TransactionTimeout.
 	RebalanceTimeout time.Duration
-	// EndTimeout bounds the end of a transaction, which may have to wait for a rebalance. It lies between
-	// RebalanceTimeout and TransactionTimeout. Default 8 s.
+	// EndTimeout bounds the end of a transaction, which may have to wait for a rebalance. Default: four fifths of
+	// TransactionTimeout.
 	EndTimeout time.Duration
-	// TransactionTimeout is when the broker aborts the transaction of a worker that is gone (transaction.timeout.ms).
-	// Readers downstream stand still until then. It lies between EndTimeout and SessionTimeout. Default 10 s.
+	// TransactionTimeout is when the broker aborts the transaction of a worker that is gone (transaction.timeout.ms), where no
+	// other instance's fencer does so before. At least twice Commit.Interval. Default 10 s.
 	TransactionTimeout time.Duration
-	// SessionTimeout is when the group gives a silent member's partitions to others (session.timeout.ms). Default 45 s.
+	// SessionTimeout is when the group gives a silent member's partitions to others (session.timeout.ms): most of what a failover
+	// takes, and how long a restart may take before partitions move. Default 45 s.
 	SessionTimeout time.Duration
-	// HeartbeatInterval is how often a member asks whether the group rebalances (heartbeat.interval.ms). Default 500 ms.
+	// HeartbeatInterval is how often a member asks whether the group rebalances (heartbeat.interval.ms): the other members take
+	// this long to hear of one. Default 500 ms, or a third of RebalanceTimeout where that is less.
 	HeartbeatInterval time.Duration
 	// MetadataMinAge is how soon a client may ask again who leads a partition, 100 to 500 ms: franz-go's default of 5 s
 	// is most of a failover. Default 250 ms.
@@ -87,11 +96,11 @@ func (c *Config) EnsureDefaults() {
 	def(&c.Commit.MaxBytes, 32<<20)
 	def(&c.Compression, "snappy")
 	def(&c.Linger, 10*time.Millisecond)
-	def(&c.RebalanceTimeout, 5*time.Second)
-	def(&c.EndTimeout, 8*time.Second)
 	def(&c.TransactionTimeout, 10*time.Second)
+	def(&c.RebalanceTimeout, c.TransactionTimeout/2)
+	def(&c.EndTimeout, c.TransactionTimeout/5*4)
 	def(&c.SessionTimeout, 45*time.Second)
-	def(&c.HeartbeatInterval, 500*time.Millisecond)
+	def(&c.HeartbeatInterval, min(500*time.Millisecond, c.RebalanceTimeout/3))
 	def(&c.MetadataMinAge, 250*time.Millisecond)
 	def(&c.PanicsPerMinute, 10)
 }

@@ -5,6 +5,7 @@
 //	  worker 1..n       one goroutine, one kgo.GroupTransactSession: own client, own transactional id, static member
 //	    task per partition   processor and stores (package task)
 //	  restorer          own client, reads changelogs, never on the processing path
+//	  fencer            ends the transactions that dead workers left open
 //	GlobalTables        master data for every instance of the process
 //
 // It knows topics, stages and the wire; it knows no rule of the business.
@@ -26,6 +27,10 @@
 //
 // Query reads committed state from outside, and Owner says who else may. A worker answers between two transactions and
 // only while the group's coordinator confirms it, so an answer is never older than an output that was seen before.
+//
+// What a dead worker leaves open is ended by a fencer, one goroutine of each instance. It may come at any time, because it can
+// only abort: a commit that the broker has taken is past it, a transaction with offsets holds back whoever would go on behind
+// it, and a worker that was fenced although it lives does its batch again (I4).
 //
 // The disk below the stores, leases, standbys and timers are not here yet, so a task's state is what fits in memory and
 // every assignment reads its changelog from the start.

@@ -46,6 +46,7 @@ type Instance struct {
 	restorer  *restorer // nil for a stage without stores
 	disk      *store.DB // nil: state is in memory
 	learner   *learner
+	fencer    *fencer
 	pace      pace
 	workers   []*worker
 	homes     homes
@@ -92,6 +93,7 @@ func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
 	if i.metrics, err = newMetrics(deps.Registerer, cfg.App, i.clock); err != nil {
 		return nil, err
 	}
+	i.fencer = newFencer(&i.cfg, i.log, i.metrics.fencer, i.standing())
 	for n := range cfg.Workers {
 		i.workers = append(i.workers, newWorker(i, n))
 	}
@@ -142,6 +144,9 @@ func (i *Instance) Run(ctx context.Context) error {
 		defer i.restorer.kill()
 		group.Go(func() error { return i.restorer.run(ctx) })
 	}
+	i.fencer.connect(client)
+	i.fencer.ask() // a predecessor under another name may have left something open
+	group.Go(func() error { return i.fencer.run(ctx) })
 	for _, w := range i.workers {
 		group.Go(func() error { return w.run(ctx) })
 	}
@@ -149,19 +154,6 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.up.Store(true)
 	defer i.up.Store(false)
 	return group.Wait()
-}
-
-// Ready says whether every assigned task runs: the state of each is restored.
-func (i *Instance) Ready() bool {
-	if !i.up.Load() {
-		return false
-	}
-	for _, w := range i.workers {
-		if !w.ready.Load() {
-			return false
-		}
-	}
-	return true
 }
 
 // topicGrace is how long a topic may be missing at start: one that was just created reaches the brokers one by one.

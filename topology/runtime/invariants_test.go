@@ -50,10 +50,10 @@ func TestI1FiftyAbortedTransactionsLeaveNothing(t *testing.T) {
 	r.verify()
 }
 
-// changelogProducer writes to the changelog in a transaction of its own, as an owner before would.
+// changelogProducer writes to the changelog in a transaction of its own, as an owner before would. No fencer knows its id.
 func (r *rig) changelogProducer() *kgo.Client {
 	r.t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.TransactionalID(r.app+"/before"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.TransactionalID(r.app+"-before"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ type childWork struct {
 	Instance         string
 	Workers          int
 	Disks            string
+	Failover         bool // with the timeouts of failover tests
 }
 
 // child runs the counting stage until SIGTERM, and returns the exit code.
@@ -53,7 +54,11 @@ func child(work string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	i, err := New(r.config(w.Instance), countingStage(nil), Deps{Serde: serde.Local(), State: disk, Logger: log})
+	cfg := r.config(w.Instance)
+	if w.Failover {
+		cfg = r.failover(w.Instance)
+	}
+	i, err := New(cfg, countingStage(nil), Deps{Serde: serde.Local(), State: disk, Logger: log})
 	if err == nil {
 		err = i.Run(ctx)
 	}
@@ -75,7 +80,10 @@ type killable struct {
 
 func (r *rig) spawn(instance string, life int) *killable {
 	r.t.Helper()
-	work, err := json.Marshal(childWork{Brokers: r.brokers, App: r.app, Prefix: r.naming.Prefix, Instance: instance, Workers: r.workers, Disks: r.disks})
+	w := r.child
+	w.Brokers, w.App, w.Prefix, w.Instance, w.Workers = r.brokers, r.app, r.naming.Prefix, instance, r.workers
+	w.Disks = r.disks
+	work, err := json.Marshal(w)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -93,6 +101,11 @@ func (r *rig) spawn(instance string, life int) *killable {
 	if err := k.Start(); err != nil {
 		r.t.Fatal(err)
 	}
+	r.t.Cleanup(func() {
+		if log, _ := os.ReadFile(k.log); r.t.Failed() {
+			r.t.Logf("%s, life %d:\n%s", instance, life, log)
+		}
+	})
 	return k
 }
 

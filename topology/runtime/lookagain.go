@@ -1,9 +1,6 @@
 package runtime
 
-import (
-	"context"
-	"fmt"
-)
+import "fmt"
 
 // tablesLimit is how many events a task may emit in one transaction that a change of the tables makes; fewer where the batches
 // are smaller.
@@ -11,7 +8,7 @@ const tablesLimit = 1000
 
 // lookAgain lets one task whose tables have changed look again at what waits in its stores, in a transaction of its own
 // that commits its present offset again (I5). more says that there is more of this to do at once.
-func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
+func (w *worker) lookAgain() (more bool, err error) {
 	if w.tables == nil {
 		return false, nil
 	}
@@ -36,18 +33,18 @@ func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
 	limit := min(tablesLimit, w.bound.records)
 	left, err := due.task.TablesChanged(limit)
 	if err != nil {
-		return false, w.abort(ctx, w.stopped(due, err))
+		return false, w.abort(w.stopped(due, err))
 	}
 	if n := w.txn.bytes(); n > w.cfg.Commit.MaxBytes && limit > 1 {
-		return true, w.abort(ctx, &abortion{why: abortTooMuch, err: fmt.Errorf("%d events that waited put and emit %d bytes, more than %d", limit, n, w.cfg.Commit.MaxBytes),
+		return true, w.abort(&abortion{why: abortTooMuch, err: fmt.Errorf("%d events that waited put and emit %d bytes, more than %d", limit, n, w.cfg.Commit.MaxBytes),
 			action: func() error { w.bound.fell(limit, commitsBeforeRise); return nil }})
 	}
 	done := true
 	if w.txn.bytes() == 0 {
-		err = w.abandon(ctx) // nothing was done, so there is nothing to commit
+		err = w.abandon() // nothing was done, so there is nothing to commit
 	} else {
 		number := due.number
-		err = w.commit(ctx)
+		err = w.commit()
 		done = due.number > number
 	}
 	if err != nil {
@@ -60,8 +57,8 @@ func (w *worker) lookAgain(ctx context.Context) (more bool, err error) {
 }
 
 // abandon ends a transaction that has put and emitted nothing: the broker does not hear of it.
-func (w *worker) abandon(ctx context.Context) error {
-	err := w.endAborted(ctx)
+func (w *worker) abandon() error {
+	err := w.endAborted()
 	if err == nil {
 		w.settle(false)
 	}

@@ -35,6 +35,7 @@ type metrics struct {
 	aborts        *prometheus.CounterVec
 	sessions      prometheus.Counter
 	unowned       prometheus.Gauge
+	fencer        *fencerMetrics
 	commitSeconds prometheus.Histogram
 
 	mu    sync.Mutex
@@ -90,6 +91,8 @@ func newMetrics(r prometheus.Registerer, app string, clock func() time.Time) (*m
 	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "crossdock_transaction_duration_seconds",
 		Help: "From a transaction's first record to its commit.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 13)})
 	m.unowned = prometheus.NewGauge(prometheus.GaugeOpts{Name: "crossdock_group_unowned_partitions_count", Help: "Input partitions that no member of the group has."})
+	m.fencer = newFencerMetrics()
+	m.collectors = append(m.collectors, m.fencer.collectors()...)
 	m.collectors = append(m.collectors, m.sessions, m.unowned, m.commitSeconds, &derived{m,
 		prometheus.NewDesc("crossdock_task_lag_seconds", "Age of the oldest unprocessed record of the input, 0 where there is none.", taskLabels, nil),
 		prometheus.NewDesc("crossdock_task_skew_ratio", "Records of the busiest task beside the mean of the instance's tasks, since they were opened.", nil, nil)})

@@ -123,7 +123,8 @@ type rig struct {
 	stage   topology.Stage
 	parts   int32
 	workers int
-	disks   string // folder of the instances' state
+	disks   string    // folder of the instances' state
+	child   childWork // what processes are told beside the above
 	sent    []sent
 	next    int
 	count   atomic.Int64 // of sent, for others than who sends

@@ -46,10 +46,14 @@ type session struct {
 	admin  *kadm.Client
 	worker *worker
 	wake   waker
-	kill   context.CancelFunc // ends whatever the client waits for
+	life   context.Context    // of the client
+	kill   context.CancelFunc // ends it, and whatever the client waits for
+
+	contact contact
 
 	producing   chan struct{} // closed when the producer id is known
 	joined      atomic.Bool
+	awaiting    atomic.Bool // partitions were assigned, and their offsets are not fetched yet
 	interrupted atomic.Bool // a callback took partitions away since the last End
 
 	mu       sync.Mutex
@@ -61,8 +65,8 @@ type session struct {
 
 func newSession(ctx context.Context, w *worker) (*session, error) {
 	// What the client waits for by itself, a transaction's begin for instance, holds up no stop.
-	life, kill := outliving(ctx, w.cfg.EndTimeout+w.cfg.RebalanceTimeout)
-	s := &session{worker: w, kill: kill, producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
+	life, kill := outliving(ctx, stopGrace+2*leaveGrace)
+	s := &session{worker: w, life: life, kill: kill, contact: contact{window: w.cfg.SessionTimeout}, producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
 	gts, err := kgo.NewGroupTransactSession(append(s.options(), kgo.WithContext(life))...)
 	if err != nil {
 		kill()
@@ -81,7 +85,7 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	}
 	close(s.producing) // in any case: closing the client waits for its callbacks
 	if err != nil {
-		s.close(ctx)
+		w.pending = s.close(ctx)
 		return nil, &sessionError{"the producer id cannot be loaded", err}
 	}
 	return s, nil
@@ -94,21 +98,23 @@ const slowProducerID = time.Second
 const remakeGrace = 500 * time.Millisecond
 
 // close ends the client. One that is in a rebalance waits for its end, which a member that died puts off for up to a
-// session timeout: it may take as long as a rebalance with all members alive when ctx has ended, hardly any time otherwise.
-func (s *session) close(ctx context.Context) {
+// session timeout: it is given hardly any time. inRebalance says that it was closed within one, so the group waits for it.
+func (s *session) close(ctx context.Context) (inRebalance bool) {
 	grace := remakeGrace
 	if ctx.Err() != nil {
-		grace = s.worker.cfg.RebalanceTimeout
+		grace = leaveGrace
 	}
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	_ = s.client.LeaveGroupContext(leaving) // a static member tells nobody, unless it owes the group a rejoin
-	if leaving.Err() != nil {
+	if leaving.Err() != nil || s.life.Err() != nil {
 		s.worker.log.Warn("the group's rebalance does not end: the client is closed within it")
 		s.kill()
+		inRebalance = true
 	}
 	s.Close()
 	s.kill()
+	return inRebalance
 }
 
 // fetchWait is how long a broker holds a fetch without records (fetch.max.wait.ms). A partition that is resumed or added
@@ -126,6 +132,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.MetadataMinAge(c.MetadataMinAge),
 		kgo.WithLogger(clientLog{w.log}),
 		kgo.WithPools(w.pool),
+		kgo.WithHooks(&s.contact),
 
 		kgo.ConsumerGroup(c.App),
 		kgo.InstanceID(w.name),
@@ -164,13 +171,22 @@ func (s *session) options() []kgo.Opt {
 func (s *session) onAssigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
 	client.PauseFetchPartitions(added)
 	s.worker.directory.stale.Store(true)
+	s.awaiting.Store(len(added) > 0)
 	s.joined.Store(true)
 	select {
 	case <-s.producing:
 	case <-ctx.Done():
 	}
+	if len(added) > 0 {
+		// What their last owner left open would make the offset fetch, which comes next, wait a second too.
+		s.worker.fencer.ask()
+		s.worker.fencer.settled(ctx, fencerWait)
+	}
 	s.wake.wake()
 }
+
+// fencerWait bounds how long an assignment waits for the fencer. Who does not wait loses time, nothing else.
+const fencerWait = 500 * time.Millisecond
 
 // onRevoked is called at the end of every group session, mostly with nothing: the transaction may go on then. The session
 // calls it with something once until the next End, so it is no account of what is assigned.
@@ -179,6 +195,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, taken map[string][
 		s.worker.directory.stale.Store(true)
 		s.interrupted.Store(true)
 	}
+	s.worker.fencer.ask() // the group's membership changes: whoever has left need not be waited for until the rebalance is over
 	s.wake.wake()
 }
 
@@ -276,6 +293,7 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		}
 	}
 	s.unlisted = time.Time{}
+	s.awaiting.Store(false)
 	s.wake.wake()
 	return offsets, nil
 }

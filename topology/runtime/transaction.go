@@ -27,7 +27,9 @@ type transaction struct {
 	ended   time.Time // when the last one was committed
 	inputs  int       // records polled
 	open    bool      // begun, and its end not tried yet
-	now     time.Time
+	// unsettled: begun, and no end is known that the broker has taken.
+	unsettled bool
+	now       time.Time
 }
 
 func newTransaction() *transaction {
@@ -90,7 +92,7 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 		n := fetches.NumRecords()
 		t.inputs += n
 		if err := w.process(fetches); err != nil {
-			return w.abort(ctx, err)
+			return w.abort(err)
 		}
 		if t.inputs >= w.bound.records || t.bytes()+t.loaded() >= w.cfg.Commit.MaxBytes/2 || ctx.Err() != nil || w.session.interrupted.Load() {
 			break
@@ -112,9 +114,9 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 		}
 	}
 	if w.session.interrupted.Load() { // End would abort it all the same, and leave its outcome to be asked for
-		return w.abort(ctx, &abortion{why: abortInterrupted, err: errors.New("partitions were taken away")})
+		return w.abort(&abortion{why: abortInterrupted, err: errors.New("partitions were taken away")})
 	}
-	return w.commit(ctx)
+	return w.commit()
 }
 
 func (w *worker) begin() error {
@@ -122,7 +124,7 @@ func (w *worker) begin() error {
 	if err := w.session.Begin(); err != nil {
 		return &sessionError{"a transaction cannot begin", err}
 	}
-	t.open = true
+	t.open, t.unsettled = true, true
 	t.now = w.clock()
 	t.began = time.Now()
 	t.inputs = 0
@@ -132,6 +134,9 @@ func (w *worker) begin() error {
 
 // checkEvery is how many records are processed between looks at the transaction's size: each is bounded by itself.
 const checkEvery = 64
+
+// stopEvery is how many records are processed between looks at whether the instance stops: a slow record takes milliseconds.
+const stopEvery = 8
 
 // process runs all records of a poll.
 func (w *worker) process(fetches kgo.Fetches) error {
@@ -156,7 +161,10 @@ func (w *worker) process(fetches kgo.Fetches) error {
 					if err := w.one(r, rec); err != nil {
 						return err
 					}
-					if since++; since >= checkEvery {
+					if since++; since%stopEvery == 0 && w.producing.Err() != nil {
+						return &sessionError{"the instance stops, and the batch at hand takes longer than it may", w.producing.Err()}
+					}
+					if since >= checkEvery {
 						since = 0
 						if n := t.bytes(); n > w.cfg.Commit.MaxBytes && t.inputs > 1 {
 							return w.tooMuch(n)
@@ -239,12 +247,12 @@ func (t *transaction) headersOf(rec *kgo.Record) []processors.Header {
 }
 
 // abort ends the transaction for err, and acts on it. The batch is polled again from its start (I6).
-func (w *worker) abort(ctx context.Context, err error) error {
+func (w *worker) abort(err error) error {
 	var a *abortion
 	if !errors.As(err, &a) {
 		return err // the session ends, and with it the transaction
 	}
-	if err := w.endAborted(ctx); err != nil {
+	if err := w.endAborted(); err != nil {
 		return err
 	}
 	w.log.Info("transaction aborted", "why", a.why, "error", a.err, "records", w.txn.inputs)
@@ -257,9 +265,9 @@ func (w *worker) abort(ctx context.Context, err error) error {
 }
 
 // endAborted tells the broker, and acknowledges what interrupted the session.
-func (w *worker) endAborted(ctx context.Context) error {
+func (w *worker) endAborted() error {
 	w.txn.open = false
-	endCtx, cancel := w.endContext(ctx)
+	endCtx, cancel := w.endContext()
 	defer cancel()
 	if _, err := w.session.End(endCtx, kgo.TryAbort); err != nil {
 		return &sessionError{"an abort failed", err}
@@ -268,22 +276,22 @@ func (w *worker) endAborted(ctx context.Context) error {
 }
 
 // commit ends the transaction, and merges what it put only when End says so (I1).
-func (w *worker) commit(ctx context.Context) error {
+func (w *worker) commit() error {
 	t := w.txn
 	for _, r := range t.touched {
 		t.current = r
 		if err := r.task.Flush(); err != nil {
-			return w.abort(ctx, w.stopped(r, err))
+			return w.abort(w.stopped(r, err))
 		}
 	}
-	endCtx, cancel := w.endContext(ctx)
+	endCtx, cancel := w.endContext()
 	defer cancel()
 	// A failed produce does not fail End, so every promise is heard before it.
 	if err := w.session.client.Flush(endCtx); err != nil {
 		return &sessionError{"outputs cannot be flushed", err}
 	}
 	if f := t.failure.first(); f != nil {
-		return w.abort(ctx, w.refused(f))
+		return w.abort(w.refused(f))
 	}
 	t.open = false
 	committed, err := w.session.End(kgo.PreTxnCommitFnContext(endCtx, w.numberOffsets), kgo.TryCommit)
@@ -379,6 +387,7 @@ func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 // settle ends the transaction here, as the broker ended it there, and takes back what it used.
 func (w *worker) settle(committed bool) {
 	t := w.txn
+	t.unsettled = false
 	now := time.Now()
 	for _, r := range t.touched {
 		if committed {

@@ -27,7 +27,7 @@ type worker struct {
 	pool  *fetchPool
 
 	session   *session
-	producing context.Context            // outlives a stop by the time that a transaction has to end
+	producing context.Context            // outlives a stop by stopGrace
 	client    atomic.Pointer[kgo.Client] // the session's, for others than the worker
 	runs      map[input]*run
 	txn       *transaction
@@ -36,6 +36,8 @@ type worker struct {
 	panics    []time.Time                        // of the last minute
 	fences    fences
 	ready     atomic.Bool
+	joined    atomic.Bool // the group, in this session
+	pending   bool        // the last session was closed within a rebalance, which waits for it
 	queries   queryQueue
 	pulse     pulse
 	stores    []*store.Partition // of tend
@@ -94,6 +96,11 @@ const maxRemakeBackoff = 2 * time.Second
 func (w *worker) run(ctx context.Context) error {
 	again := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: maxRemakeBackoff}
 	again.Reset()
+	defer func() {
+		if ctx.Err() != nil {
+			w.giveUp()
+		}
+	}()
 	for {
 		lived, err := w.live(ctx)
 		select {
@@ -103,6 +110,11 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		if e := w.fatal(err); e != nil {
 			return e
+		}
+		if w.removed(ctx, w.session, err) {
+			w.metrics.sessions.Inc()
+			w.stayOut(ctx)
+			continue
 		}
 		if lived {
 			again.Reset()
@@ -151,7 +163,9 @@ func (f *fences) isTaken(now time.Time) bool {
 
 // live is one session. lived says that it got as far as processing.
 func (w *worker) live(ctx context.Context) (lived bool, err error) {
+	unsettled := w.txn != nil && w.txn.unsettled
 	w.txn = newTransaction()
+	w.txn.unsettled = unsettled // until the producer id is loaded, which aborts it
 	w.runs = map[input]*run{}
 	w.quiet = time.Time{}
 	w.pulse.last.Store(0)
@@ -160,8 +174,9 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	w.txn.unsettled = false
 	var stop context.CancelFunc
-	w.producing, stop = outliving(ctx, w.cfg.EndTimeout)
+	w.producing, stop = outliving(ctx, stopGrace)
 	defer stop()
 	w.client.Store(w.session.client)
 	if w.tables != nil {
@@ -169,18 +184,21 @@ func (w *worker) live(ctx context.Context) (lived bool, err error) {
 	}
 	defer func() {
 		w.ready.Store(false)
+		w.joined.Store(false)
 		w.client.Store(nil)
 		w.turnAway()
 		if w.txn.open {
 			// What is left open holds back everybody who reads committed records, until the broker's timeout.
-			if err := w.endAborted(ctx); err != nil {
+			if err := w.endAborted(); err != nil {
 				w.log.Warn("a transaction is left open", "error", err)
+			} else {
+				w.txn.unsettled = false
 			}
 		}
 		for _, r := range w.runs {
 			w.drop(r)
 		}
-		w.session.close(ctx)
+		w.pending = w.session.close(ctx)
 	}()
 	for ctx.Err() == nil {
 		if err := w.turn(ctx); err != nil {
@@ -209,7 +227,7 @@ const idleWait = time.Second
 func (w *worker) turn(ctx context.Context) error {
 	if w.session.interrupted.Swap(false) {
 		// The session remembers the interruption until the next End, which it would abort.
-		if err := w.endAborted(ctx); err != nil {
+		if err := w.endAborted(); err != nil {
 			return err
 		}
 	}
@@ -220,7 +238,7 @@ func (w *worker) turn(ctx context.Context) error {
 	if full, err := w.tend(ctx); err != nil || full {
 		return err
 	}
-	more, err := w.lookAgain(ctx)
+	more, err := w.lookAgain()
 	if err != nil {
 		return err
 	}
@@ -276,7 +294,8 @@ func (w *worker) poll(ctx context.Context, n int, wait time.Duration) (kgo.Fetch
 		case errors.As(e, &lost):
 			w.log.Warn("the group was left", "error", e)
 			var x *ExitError // of a callback
-			if errors.As(e, &x) || fenced(e) || asExit(e, w.name) != nil {
+			removed := errors.Is(e, kerr.UnknownMemberID) && w.session.contact.steady()
+			if errors.As(e, &x) || fenced(e) || removed || asExit(e, w.name) != nil {
 				err = &sessionError{"the group was left", e}
 			}
 		default:
@@ -300,7 +319,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 			w.log.Info("task closed", "input", r.input.String())
 		}
 	}
-	ready := s.joined.Load()
+	ready := s.joined.Load() && !s.awaiting.Load()
 	for topic, parts := range owned {
 		for p := range parts {
 			at := input{topic, p}
@@ -319,6 +338,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 			ready = ready && r.state != restoring
 		}
 	}
+	w.joined.Store(s.joined.Load())
 	w.ready.Store(ready)
 	return nil
 }
@@ -434,9 +454,9 @@ func (s *session) grantOf(at input) grant {
 	return s.grants[at]
 }
 
-// endContext bounds the end of a transaction, which the end of ctx must not cut short.
-func (w *worker) endContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), w.cfg.EndTimeout)
+// endContext bounds the end of a transaction, which a stop does not cut short at once.
+func (w *worker) endContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(w.producing, w.cfg.EndTimeout)
 }
 
 // producerLost says that the transactional id has another owner, or none that the broker knows.
