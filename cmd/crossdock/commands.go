@@ -19,7 +19,7 @@ import (
 // commands lists what a person can ask for, in the order of a first day.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.demoCommand(), a.runCommand(), a.translateCommand(), a.ingestCommand(), a.parkedCommand(), a.topologyCommand(),
+		a.demoCommand(), a.runCommand(), a.leaveCommand(), a.translateCommand(), a.ingestCommand(), a.parkedCommand(), a.topologyCommand(),
 		a.schemaCommand(), a.queryCommand(), a.sinkCommand(), a.configCommand(), a.loadtestCommand(), a.benchCommand(), a.embeddedCommand(), a.versionCommand(),
 	}
 }

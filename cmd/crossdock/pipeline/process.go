@@ -327,7 +327,7 @@ func (p *Process) Ready() (bool, string) {
 func (p *Process) checks() map[string]telemetry.Check {
 	checks := map[string]telemetry.Check{}
 	for name, i := range p.instances {
-		checks[name] = func() (bool, string) { return i.Ready(), "not every assigned task runs yet" }
+		checks[name] = i.Readiness
 	}
 	if p.sink != nil {
 		checks[Sink] = func() (bool, string) {
