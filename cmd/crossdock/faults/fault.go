@@ -43,7 +43,7 @@ func All() []Fault {
 	return []Fault{
 		killAndRestart(), killBetweenRevokeAndRejoin(), killAndRename(), killAll(),
 		freeze(), twin(),
-		scaleOutAndIn(), rollingRestart(),
+		scaleOutAndIn(), rollingRestart(), stateRot(), stateGone(),
 		brokerKill(), coordinatorKill(), controllerKill(), brokerFreeze(),
 		connectionsCut(), unreachable(), stalled(), slow(),
 		answersLost("the end of a transaction", endTxn), answersLost("the offsets of a transaction", txnOffsetCommit),

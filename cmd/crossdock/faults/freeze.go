@@ -36,7 +36,7 @@ func freeze() Fault {
 func twin() Fault {
 	return Fault{
 		Name: "twin",
-		Does: "an instance is frozen, another process starts under its name and works, and the frozen one goes on",
+		Does: "an instance is frozen, another process starts under its name, on a disk of its own, and works, and the frozen one goes on",
 		Must: "never both: who loses the name ends and says NAME_TAKEN",
 		inject: func(ctx context.Context, f *Field, d Draw) (string, error) {
 			i := f.victim(d)
@@ -45,7 +45,8 @@ func twin() Fault {
 				return "", err
 			}
 			defer func() { _ = old.Kill() }() // a no-op on one that has ended
-			if err := i.start(i.name); err != nil {
+			// On the disk of the frozen one it would wait for that one to end.
+			if err := i.startOn(i.name, i.disk+"-twin"); err != nil {
 				return "", err
 			}
 			i.mayEnd(true)

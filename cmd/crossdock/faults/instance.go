@@ -22,24 +22,28 @@ type instance struct {
 
 	mu       sync.Mutex // guards what is below: the watch reads it beside the run
 	name     string
+	disk     string           // names the folder of its stores
 	process  *process.Process // nil: none
 	expected bool             // its end is no failure
 	runs     int              // of the place so far: each has a log of its own
 }
 
-// start runs a process under a name.
-func (i *instance) start(name string) error {
+// start runs a process under a name, with the disk of that name.
+func (i *instance) start(name string) error { return i.startOn(name, name) }
+
+// startOn runs a process under a name with a disk of another: it stands for a process on another machine.
+func (i *instance) startOn(name, disk string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.process != nil {
 		return fmt.Errorf("instance %s is running already", i.name)
 	}
 	i.runs++
-	p, err := i.field.spawn(name, i.place, i.runs, i.brokers())
+	p, err := i.field.spawn(name, disk, i.place, i.runs, i.brokers())
 	if err != nil {
 		return err
 	}
-	i.name, i.process, i.expected = name, p, false
+	i.name, i.disk, i.process, i.expected = name, disk, p, false
 	return nil
 }
 
@@ -129,7 +133,7 @@ func (i *instance) onPaths(d Draw, do func(*path)) (detail string) {
 }
 
 // spawn runs the program.
-func (f *Field) spawn(name string, place, run int, brokers []string) (*process.Process, error) {
+func (f *Field) spawn(name, disk string, place, run int, brokers []string) (*process.Process, error) {
 	args := append([]string{"run"}, f.o.Parts...)
 	set := func(key string, values ...string) { // a list is its key again and again
 		for _, value := range values {
@@ -150,7 +154,7 @@ func (f *Field) spawn(name string, place, run int, brokers []string) (*process.P
 	set("runtime.transaction_timeout", f.config.Runtime.TransactionTimeout.String())
 	set("log.level", "info")
 	set("log.format", "text")
-	set(stateDir, f.state(name))
+	set(stateDir, f.state(disk))
 	return process.Start(process.Options{
 		Name: "instance " + name, Path: f.o.Binary, Args: args, Dir: f.o.Dir,
 		Log: filepath.Join(f.o.Dir, fmt.Sprintf("instance-%d-%03d-%s.log", place, run, name)),
@@ -160,8 +164,8 @@ func (f *Field) spawn(name string, place, run int, brokers []string) (*process.P
 // stateDir is the setting of the folder with stores on disk, where the program has one.
 const stateDir = "state.dir"
 
-// state is where an instance of a name keeps its stores.
-func (f *Field) state(name string) string { return filepath.Join(f.o.Dir, "state", name) }
+// state is the folder of a disk.
+func (f *Field) state(disk string) string { return filepath.Join(f.o.Dir, "state", disk) }
 
 func (f *Field) logs() string {
 	found, err := filepath.Glob(filepath.Join(f.o.Dir, "*.log"))
