@@ -150,7 +150,7 @@ func Default() Config {
 			CommitMinInterval: 5 * time.Millisecond, CommitInterval: 100 * time.Millisecond, CommitMaxRecords: 20_000,
 			CommitMaxBytes: 32 << 20, SessionTimeout: 45 * time.Second, TransactionTimeout: 10 * time.Second,
 		},
-		State:      State{CacheBytes: 256 << 20, FlushInterval: time.Second},
+		State:      State{CacheBytes: 256 << 20, FlushInterval: 5 * time.Second},
 		Inventory:  Inventory{Ledger: true},
 		Ingress:    Ingress{Listen: "127.0.0.1:8080", MaxBody: 16 << 20, ProduceTimeout: 30 * time.Second},
 		Sources:    map[string]Source{},

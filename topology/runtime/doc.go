@@ -14,6 +14,7 @@
 //
 //   - I1  Local state never holds an effect of a transaction that has not committed: records are processed against an
 //     overlay that is merged only after End has reported a commit.
+//   - I2  What is on disk says where it stands: state, changelog offset and source offset are one batch (package store).
 //   - I3  No record is processed before the task's stores have reached their changelogs' ends. The end is the high
 //     watermark, read uncommitted, taken after the stable offset fetch; the restorer reads read-committed until it has
 //     passed it, control records included: a changelog ends with a marker.
@@ -28,10 +29,13 @@
 // Query reads committed state from outside, and Owner says who else may. A worker answers between two transactions and
 // only while the group's coordinator confirms it, so an answer is never older than an output that was seen before.
 //
+//   - I7  Everything is bounded. Too much that the disk does not have pauses polling; nothing is dropped.
+//   - I8  A store's partition has one owner: a lease of package store, which a task holds from its opening to its end.
+//
 // What a dead worker leaves open is ended by a fencer, one goroutine of each instance. It may come at any time, because it can
 // only abort: a commit that the broker has taken is past it, a transaction with offsets holds back whoever would go on behind
 // it, and a worker that was fenced although it lives does its batch again (I4).
 //
-// The disk below the stores, leases, standbys and timers are not here yet, so a task's state is what fits in memory and
-// every assignment reads its changelog from the start.
+// Stores are in memory where Deps has no State; every assignment reads its changelogs from the start then. Standbys and
+// timers are not here yet.
 package runtime

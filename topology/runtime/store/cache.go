@@ -12,6 +12,10 @@ func (p *Partition) trim() {
 			p.report()
 		}
 	}
+	if x := &p.index; len(x.slots) > shrinkFrom && 8*x.n < len(x.slots) {
+		x.shrink() // it grew for keys that have left the memory since
+		p.report()
+	}
 	if size := p.cells.size(); size > compactFrom && p.cells.freeUnits*unit > size/3 {
 		p.compact()
 		p.report()
@@ -20,6 +24,9 @@ func (p *Partition) trim() {
 
 // compactFrom is the size of cells below which holes do not matter.
 const compactFrom = 2 << 20
+
+// shrinkFrom is the size of an index below which empty slots do not matter.
+const shrinkFrom = 1 << 12
 
 // bytes is the memory that state at rest takes, free cells apart.
 func (p *Partition) bytes() int64 {

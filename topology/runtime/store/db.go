@@ -28,7 +28,8 @@ type Options struct {
 	// partition is written when it has half of its share of it. Default a quarter of CacheBytes, 128 MiB at most.
 	DirtyBytes int64
 	// FlushInterval is the age at which changes are written, however few they are: what a killed process has to read from
-	// the changelogs again. Default 1 s.
+	// the changelogs again. Every write is a table more to compact, so a short one costs CPU at low rates; at high ones
+	// DirtyBytes decides. Default 5 s.
 	FlushInterval time.Duration
 	// StampInterval is how often an idle partition's stamp is renewed on disk. Default 10 min.
 	StampInterval time.Duration
@@ -48,7 +49,7 @@ func (o *Options) ensureDefaults() {
 	def(&o.CacheBytes, 256<<20)
 	def(&o.BlockBytes, max(8<<20, o.CacheBytes/8))
 	def(&o.DirtyBytes, min(128<<20, o.CacheBytes/4))
-	def(&o.FlushInterval, time.Second)
+	def(&o.FlushInterval, 5*time.Second)
 	def(&o.StampInterval, 10*time.Minute)
 	def(&o.FullTimeout, 30*time.Second)
 	def(&o.Compactions, max(1, runtime.GOMAXPROCS(0)/4))

@@ -36,9 +36,20 @@ func (x *index) place(slot uint64) {
 	x.slots[i] = slot
 }
 
-func (x *index) grow() {
+func (x *index) grow() { x.resize(max(firstIndex, 2*len(x.slots))) }
+
+// shrink leaves the index between a quarter and half full.
+func (x *index) shrink() {
+	to := firstIndex
+	for to < 2*x.n {
+		to *= 2
+	}
+	x.resize(to)
+}
+
+func (x *index) resize(to int) {
 	old := x.slots
-	x.slots = make([]uint64, max(firstIndex, 2*len(old)))
+	x.slots = make([]uint64, to)
 	for _, slot := range old {
 		if slot != 0 {
 			x.place(slot)
