@@ -75,3 +75,10 @@ func (p *fetchPool) PutRecords(r []kgo.Record) {
 		p.heldRecords += cap(r)
 	}
 }
+
+// empty gives what is kept to the collector.
+func (p *fetchPool) empty() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes, p.records, p.heldBytes, p.heldRecords = nil, nil, 0, 0
+}

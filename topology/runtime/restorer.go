@@ -19,6 +19,7 @@ import (
 // goroutines of its own, since the lease before may have something left to write.
 type restorer struct {
 	client *kgo.Client
+	pool   *fetchPool
 	log    *slog.Logger
 	wake   waker
 
@@ -56,10 +57,12 @@ type restore struct {
 
 // newRestorer makes the client of a restorer, which Run closes.
 func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
+	pool := &fetchPool{}
 	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), c.Client...),
 		kgo.ClientID(c.App+"/"+c.Instance+"/restorer"),
 		kgo.MetadataMinAge(c.MetadataMinAge),
 		kgo.WithLogger(clientLog{log}),
+		kgo.WithPools(pool),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),                    // a changelog ends with a marker, and its tail may be nothing but aborted records
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a changelog truncated under us is no changelog
@@ -69,7 +72,7 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 	if err != nil {
 		return nil, exit(StageFailed, err, "Correct the client's options.", "the restorer's client cannot be made")
 	}
-	r := &restorer{client: client, log: log}
+	r := &restorer{client: client, pool: pool, log: log}
 	r.life, r.kill = context.WithCancel(context.Background())
 	return r, nil
 }
@@ -186,6 +189,9 @@ func (r *restorer) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		r.take(active)
 		r.tell(active)
+		if len(active) == 0 {
+			r.pool.empty()
+		}
 		wait, release := r.wake.context(ctx, tellEvery)
 		fetches := r.client.PollFetches(wait)
 		release()
@@ -374,6 +380,9 @@ func (j *restore) apply(records []*kgo.Record) (over bool) {
 	}
 	if len(records) > 0 {
 		j.position.Store(records[len(records)-1].Offset + 1)
+		for _, rec := range records {
+			rec.Recycle() // the store has its own copies
+		}
 		j.records.Add(n)
 		j.store.Restored(j.position.Load())
 		if err := j.store.Fault(); err != nil {
