@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,7 +232,7 @@ func (r *restorer) leave(active map[input]*restore) {
 	r.kill()
 	r.mu.Lock()
 	r.closed = true
-	left := append(r.asked, r.displaced...)
+	left := slices.Concat(r.asked, r.displaced)
 	r.asked, r.displaced = nil, nil
 	r.mu.Unlock()
 	for _, j := range active {

@@ -118,7 +118,7 @@ func (f *folder) open() error {
 		Logger:                      pebbleLog{f},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { _ = f.fail(err) },
-			DataCorruption:  func(info pebble.DataCorruptionInfo) { _ = f.fail(pebble.ErrCorruption) },
+			DataCorruption:  func(pebble.DataCorruptionInfo) { _ = f.fail(pebble.ErrCorruption) },
 		},
 	}
 	o.TargetFileSizes[0] = 8 << 20
@@ -164,7 +164,7 @@ func (f *folder) size() int64 {
 	if !f.opened {
 		return 0
 	}
-	return int64(f.pebble.Metrics().Total().TablesSize)
+	return f.pebble.Metrics().Total().TablesSize
 }
 
 // lockRetry is how soon a folder that another process has open is tried again: one that is being stopped.
