@@ -362,15 +362,11 @@ func TestOwnersAreNamedAndFollowARebalance(t *testing.T) {
 
 // leave removes an instance's static members from the group, as a scale-in does.
 func (r *rig) leave(instance string) error {
-	b := kadm.LeaveGroup(r.app)
+	var names []string
 	for n := range r.workers {
-		b.InstanceIDs(fmt.Sprintf("%s/%s/%d", r.app, instance, n))
+		names = append(names, fmt.Sprintf("%s%d", MemberPrefix(r.app, instance), n))
 	}
-	resp, err := kadm.NewClient(r.client).LeaveGroup(r.t.Context(), b)
-	if err != nil {
-		return err
-	}
-	return resp.Error()
+	return leave(r.t.Context(), kadm.NewClient(r.client), r.app, "test", names...)
 }
 
 // A worker that the coordinator does not confirm may have lost its partitions without knowing it: it does not answer.

@@ -18,7 +18,7 @@ import (
 const (
 	stopGrace   = 500 * time.Millisecond // for the transaction at hand
 	leaveGrace  = 100 * time.Millisecond // for a rebalance that ends by itself
-	forcedGrace = 250 * time.Millisecond // for the requests of the instance's own client
+	forcedGrace = 200 * time.Millisecond // for the requests of the instance's own client
 )
 
 // giveUp tells the brokers that a worker has gone which could not tell them by its own client: in a rebalance its client waits
