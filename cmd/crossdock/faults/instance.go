@@ -2,8 +2,10 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -104,7 +106,11 @@ func (i *instance) mayEnd(yes bool) {
 	i.expected = yes
 }
 
-// ended says how a process ended that nobody asked to; nil: it runs, or is not meant to.
+// exitNotReady is how a process ends that finds no broker when it starts.
+const exitNotReady = 3
+
+// ended says how a process ended that nobody asked to; nil: it runs, or is not meant to. One that found no broker when it
+// started is started again, as whoever supervises it does.
 func (i *instance) ended() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -113,6 +119,13 @@ func (i *instance) ended() error {
 	}
 	select {
 	case <-i.process.Done():
+		var exit *exec.ExitError
+		if errors.As(i.process.Err(), &exit) && exit.ExitCode() == exitNotReady {
+			i.runs++
+			p, err := i.field.spawn(i.name, i.disk, i.place, i.runs, i.brokers())
+			i.process = p
+			return err
+		}
 		return fmt.Errorf("instance %s has ended by itself: %w; the end of %s:\n%s", i.name, i.process.Ending(), i.process.Log(), process.Tail(i.process.Log()))
 	default:
 		return nil
