@@ -108,12 +108,15 @@ func (i *Instance) Run(ctx context.Context) error {
 	}
 	defer close(i.over)
 	defer i.metrics.unregister()
-	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
+	life, kill := context.WithCancel(context.WithoutCancel(ctx)) // of its client, whose end waits for no broker
+	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), i.cfg.Client...), kgo.WithContext(life), kgo.ClientID(i.cfg.App+"/"+i.cfg.Instance),
 		kgo.MetadataMinAge(i.cfg.MetadataMinAge), kgo.WithLogger(clientLog{i.log}))...)
 	if err != nil {
+		kill()
 		return exit(StageFailed, err, "Correct the client's options.", "the client of %s cannot be made", i.cfg.App)
 	}
 	defer client.Close()
+	defer kill()
 	if err := i.checkTopics(ctx, client); err != nil {
 		if ctx.Err() != nil {
 			return nil

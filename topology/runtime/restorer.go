@@ -59,7 +59,9 @@ type restore struct {
 // newRestorer makes the client of a restorer, which Run closes.
 func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 	pool := &fetchPool{}
+	life, kill := context.WithCancel(context.Background())
 	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), c.Client...),
+		kgo.WithContext(life), // its end tells brokers nothing that they would not find out, and they may be away
 		kgo.ClientID(c.App+"/"+c.Instance+"/restorer"),
 		kgo.MetadataMinAge(c.MetadataMinAge),
 		kgo.WithLogger(clientLog{log}),
@@ -71,11 +73,10 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 		kgo.FetchMaxWait(fetchWait),
 	)...)
 	if err != nil {
+		kill()
 		return nil, exit(StageFailed, err, "Correct the client's options.", "the restorer's client cannot be made")
 	}
-	r := &restorer{client: client, pool: pool, log: log}
-	r.life, r.kill = context.WithCancel(context.Background())
-	return r, nil
+	return &restorer{client: client, pool: pool, log: log, life: life, kill: kill}, nil
 }
 
 func newRestore(changelog string, partition int32, span span, notify func()) *restore {
