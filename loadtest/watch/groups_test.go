@@ -65,6 +65,19 @@ func (r *rig) transaction(how kgo.TransactionEndTry, n int) {
 	if err := r.txn.EndTransaction(r.t.Context(), how); err != nil {
 		r.t.Fatal(err)
 	}
+	// Kafka answers before the marker stands in the log, and until then the log's stable end lies before its end.
+	for {
+		stable, err1 := r.admin.ListCommittedOffsets(r.t.Context(), r.topic)
+		end, err2 := r.admin.ListEndOffsets(r.t.Context(), r.topic)
+		if err := errors.Join(err1, err2); err != nil {
+			r.t.Fatal(err)
+		}
+		s, _ := stable.Lookup(r.topic, 0)
+		e, _ := end.Lookup(r.topic, 0)
+		if s.Offset == e.Offset {
+			return
+		}
+	}
 }
 
 func (r *rig) produce(c *kgo.Client, partition int32, n int) {
