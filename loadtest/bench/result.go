@@ -2,13 +2,14 @@ package bench
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"crossdock/loadtest/durable"
 	"crossdock/loadtest/machine"
 )
 
@@ -117,20 +118,12 @@ func writeWhole(path string, content []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("bench: make the folder for %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(dir, ".bench-*")
+	err := durable.Write(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}, durable.New)
 	if err != nil {
 		return fmt.Errorf("bench: write %s: %w", path, err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("bench: write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

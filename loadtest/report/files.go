@@ -1,15 +1,13 @@
 package report
 
 import (
-	"bufio"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
+
+	"crossdock/loadtest/durable"
 )
 
 // WriteFile writes one file whole or not at all: beside its place, forced to the disk, then renamed. Its folder must exist.
@@ -18,63 +16,17 @@ func WriteFile(path string, content func(io.Writer) error) error {
 }
 
 // A disk is where files are made. The zero value is the system's; a test gives one that fills up.
-type disk struct {
-	create func(path string) (file, error)
-}
+type disk struct{ create durable.Create }
 
-type file interface {
-	io.WriteCloser
-	Sync() error
-}
-
-func (d disk) write(path string, content func(io.Writer) error) (err error) {
-	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8]+".tmp")
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary) // the first error is the one to tell; a renamed one is gone already
-			err = remedy(path, err)
-		}
-	}()
-	if err := d.fill(temporary, content); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func (d disk) fill(name string, content func(io.Writer) error) error {
+func (d disk) write(path string, content func(io.Writer) error) error {
 	create := d.create
 	if create == nil {
-		create = func(path string) (file, error) { return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) }
+		create = durable.New
 	}
-	f, err := create(name)
-	if err != nil {
-		return err
+	if err := durable.Write(path, content, create); err != nil {
+		return remedy(path, err)
 	}
-	w := bufio.NewWriterSize(f, 64<<10)
-	err = content(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// syncFolder makes a rename last. A system that cannot do so for a folder is taken at its word.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = folder.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	return errors.Join(err, folder.Close())
+	return nil
 }
 
 // remedy says what could not be written, and what to do.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"crossdock/loadtest/durable"
 )
 
 // fullAfter is a file on a disk that has so many bytes left.
@@ -31,7 +33,7 @@ func (f fullAfter) Close() error { return f.f.Close() }
 func (f fullAfter) Sync() error  { return errors.Join(f.f.Sync(), f.sync) }
 
 func almostFull(left int, sync error) disk {
-	return disk{create: func(path string) (file, error) {
+	return disk{create: func(path string) (durable.File, error) {
 		f, err := os.Create(path)
 		if err != nil {
 			return nil, err

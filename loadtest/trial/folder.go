@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"crossdock/loadtest/durable"
 	"crossdock/loadtest/report"
 )
 
@@ -106,18 +106,10 @@ type File struct {
 // ended meanwhile, it is that of the run with -2, -3 and so on behind: what was measured is not thrown away for its name.
 // What has been written when something fails, a full disk say, is taken away again.
 func WriteFolder(out, run string, files []File) (string, error) {
-	return writeFolder(out, run, files, func(path string) (target, error) {
-		return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	})
+	return writeFolder(out, run, files, durable.New)
 }
 
-// target is a file that is being written.
-type target interface {
-	io.WriteCloser
-	Sync() error
-}
-
-func writeFolder(out, run string, files []File, create func(path string) (target, error)) (_ string, err error) {
+func writeFolder(out, run string, files []File, create durable.Create) (_ string, err error) {
 	path := filepath.Join(out, run)
 	defer func() {
 		if err != nil {
@@ -140,49 +132,20 @@ func writeFolder(out, run string, files []File, create func(path string) (target
 		return "", err
 	}
 	for _, f := range files {
-		if err := writeFile(filepath.Join(temp, f.Name), f.Write, create); err != nil {
+		if err := durable.Fill(filepath.Join(temp, f.Name), f.Write, create); err != nil {
 			return "", fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
 	for n := 2; ; n++ {
 		err := os.Rename(temp, path)
 		if err == nil {
-			return path, syncFolder(out)
+			return path, durable.SyncFolder(out)
 		}
 		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) || n > sameName {
 			return "", err
 		}
 		path = filepath.Join(out, fmt.Sprintf("%s-%d", run, n))
 	}
-}
-
-func writeFile(path string, write func(io.Writer) error, create func(path string) (target, error)) error {
-	f, err := create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 256<<10)
-	err = write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// syncFolder makes a rename last.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		err = nil // a file system that has no such thing
-	}
-	return errors.Join(err, f.Close())
 }
 
 // full says what to do where no space is left.

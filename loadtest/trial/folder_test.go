@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"crossdock/loadtest/durable"
 	"crossdock/loadtest/profile"
 	"crossdock/loadtest/report"
 )
@@ -68,7 +69,7 @@ func TestAFullDiskLeavesNothingHalfWritten(t *testing.T) {
 	for _, room := range []int{0, 1, 300<<10 - 1, 300 << 10, 300<<10 + 5} {
 		out := t.TempDir()
 		left := room
-		_, err := writeFolder(out, "monday", []File{text("a", strings.Repeat("x", 300<<10)), text("b", "the second")}, func(path string) (target, error) {
+		_, err := writeFolder(out, "monday", []File{text("a", strings.Repeat("x", 300<<10)), text("b", "the second")}, func(path string) (durable.File, error) {
 			f, err := os.Create(path)
 			return narrow{f, &left}, err
 		})
