@@ -14,6 +14,7 @@ type group struct {
 	members   []member
 	topics    []topic
 	instances int
+	said      []Holdings // the state of its instance, by member
 }
 
 type member struct {
@@ -36,6 +37,7 @@ func readGroup(b *kgo.ConsumerBalancer, counts map[string]int32) *group {
 		generation int32
 		claims     []topicPartitions
 		topics     []string
+		state      Holdings
 	}
 	var all []said
 	i := 0
@@ -47,6 +49,7 @@ func readGroup(b *kgo.ConsumerBalancer, counts map[string]int32) *group {
 		}
 		if u, err := parseUserData(meta.UserData); err == nil {
 			s.name, s.generation, s.claims = u.instance, u.generation, u.held
+			s.state = u.holds
 		} else { // not one of ours, or broken: an instance of its own, and what it owns is what it holds
 			s.name = "\x00" + m.MemberID
 			for _, o := range meta.OwnedPartitions {
@@ -109,6 +112,7 @@ func readGroup(b *kgo.ConsumerBalancer, counts map[string]int32) *group {
 	}
 	for _, s := range all {
 		g.members = append(g.members, s.member)
+		g.said = append(g.said, s.state)
 	}
 	return g
 }

@@ -17,12 +17,21 @@ type worker struct {
 	reads        []string
 	owns         map[string][]int32
 	generation   int32
+	state        *stateOf // of its instance; nil: it is of a version that tells none, or the stage has none
+}
+
+func (w *worker) balancer() *Balancer {
+	b := New(w.instance)
+	if w.state != nil {
+		b.Keep(w.state, w.state.options)
+	}
+	return b
 }
 
 func (w *worker) join() kmsg.JoinGroupResponseMember {
 	m := kmsg.NewJoinGroupResponseMember()
 	m.MemberID = w.id
-	m.ProtocolMetadata = New(w.instance).JoinGroupMetadata(slices.Clone(w.reads), w.owns, w.generation)
+	m.ProtocolMetadata = w.balancer().JoinGroupMetadata(slices.Clone(w.reads), w.owns, w.generation)
 	return m
 }
 
@@ -47,7 +56,14 @@ func balanced(t require, workers []*worker, topics map[string]int32) map[string]
 		}
 		return 1
 	})
-	gb, _, err := New("leader").MemberBalancer(members)
+	leader, byID := New("leader"), map[string]*worker{}
+	for _, w := range workers {
+		byID[w.id] = w
+		if w.state != nil {
+			leader.Keep(w.state, w.state.options)
+		}
+	}
+	gb, _, err := leader.MemberBalancer(members)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +73,7 @@ func balanced(t require, workers []*worker, topics map[string]int32) map[string]
 	}
 	plan := map[string]map[string][]int32{}
 	for _, a := range into.IntoSyncAssignment() {
-		got, err := New("").ParseSyncAssignment(a.MemberAssignment)
+		got, err := byID[a.MemberID].balancer().ParseSyncAssignment(a.MemberAssignment)
 		if err != nil {
 			t.Fatal(err)
 		}

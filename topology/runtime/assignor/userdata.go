@@ -3,20 +3,20 @@ package assignor
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
 
 // userData is what a member tells beyond the consumer protocol, in the protocol's user data: which instance it is a worker
-// of, of which partitions it holds the state, as of which generation, and where it answers queries. (Ownership, which the cooperative rule needs, is
-// in the consumer protocol's own fields.)
+// of, which partitions it was given, as of which generation, where it answers queries, and how far the state that the
+// instance has is behind. (Ownership, which the cooperative rule needs, is in the consumer protocol's own fields.)
 //
-//	byte     version, 2
+//	byte     version, 3
 //	string   instance
 //	varint   generation
 //	uvarint  topics, each: string, uvarint count, then that many uvarints: the first partition, then differences
 //	string   address where the instance answers queries, empty where it does not; from version 2 on
+//	         how far the state of each partition is behind, as appendHoldings has it; from version 3 on
 //
 // A string is a uvarint length and its bytes. A later version only appends, so that every version reads the part of it
 // that it knows, and members of two versions form one group during a rolling deploy.
@@ -25,6 +25,7 @@ type userData struct {
 	generation int32
 	held       []topicPartitions
 	address    string
+	holds      Holdings
 }
 
 // topicPartitions are partitions of one topic, in rising order.
@@ -34,8 +35,9 @@ type topicPartitions struct {
 }
 
 const (
-	userDataVersion = 2
+	userDataVersion = 3
 	withAddress     = 2 // the first version that has one
+	withHoldings    = 3 // the first version that tells what state an instance has
 )
 
 func sortTopics(t []topicPartitions) {
@@ -48,15 +50,9 @@ func (u userData) encode() []byte {
 	b = binary.AppendVarint(b, int64(u.generation))
 	b = binary.AppendUvarint(b, uint64(len(u.held)))
 	for _, t := range u.held {
-		b = appendString(b, t.topic)
-		b = binary.AppendUvarint(b, uint64(len(t.partitions)))
-		last := int32(0)
-		for _, p := range t.partitions {
-			b = binary.AppendUvarint(b, uint64(p-last))
-			last = p
-		}
+		b = appendPartitions(appendString(b, t.topic), t.partitions)
 	}
-	return appendString(b, u.address)
+	return appendHoldings(appendString(b, u.address), u.holds)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -74,19 +70,13 @@ func parseUserData(b []byte) (u userData, err error) {
 	u.instance = r.string()
 	u.generation = int32(r.varint())
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		t := topicPartitions{topic: r.string()}
-		last := uint64(0)
-		for k := r.count(); k > 0 && !r.bad; k-- {
-			last += r.uvarint()
-			if last > 1<<31-1 {
-				return userData{}, fmt.Errorf("partition %d of topic %q: %w", last, t.topic, errUserData)
-			}
-			t.partitions = append(t.partitions, int32(last))
-		}
-		u.held = append(u.held, t)
+		u.held = append(u.held, topicPartitions{r.string(), r.partitions()})
 	}
 	if b[0] >= withAddress {
 		u.address = r.string()
+	}
+	if b[0] >= withHoldings {
+		u.holds = r.holdings()
 	}
 	if r.bad {
 		return userData{}, errUserData
