@@ -175,11 +175,14 @@ func Check(stages []Stage) error {
 			}
 		}
 		stores := map[string]bool{}
-		for _, store := range s.Stores {
+		for i, store := range s.Stores {
 			if store.Name == "" || stores[store.Name] {
 				wrong(s, "store name %q is empty or taken: it makes the changelog's name", store.Name)
 			}
 			stores[store.Name] = true
+			if store.Timers && (i == 0 || i != s.TimerStore()) {
+				wrong(s, "store %q cannot hold the timers: one store does, and not the first", store.Name)
+			}
 		}
 	}
 	return errors.Join(problems...)

@@ -25,7 +25,20 @@ type Stage struct {
 type Store struct {
 	Name string // unique within the application; the changelog is named after it
 	Doc  string
+	// Timers: it holds the stage's timers (processors.TimerHandler), and the processor does not use it otherwise. At most one
+	// store does, and not the first, whose keys a processors.CommitHook is told of.
+	Timers bool
 }
 
 // Stateful says whether the stage has stores.
 func (s Stage) Stateful() bool { return len(s.Stores) > 0 }
+
+// TimerStore is the index of the store that holds the stage's timers, -1 where it has none.
+func (s Stage) TimerStore() int {
+	for i := range s.Stores {
+		if s.Stores[i].Timers {
+			return i
+		}
+	}
+	return -1
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"time"
 
 	"crossdock/avro/event"
 	"crossdock/processors"
@@ -73,11 +74,7 @@ func (r *Resolver) Forward(ctx processors.Context, e event.Record) error {
 // cannot keep it going round.
 func (r *Resolver) Resume(ctx processors.Context, p *event.ParkedEvent, e event.Record) error {
 	out := r.Resolve(e, ProgressOf(p.Missing))
-	// What waited lies in a store whose memory ends with its key: headers outlive it.
-	headers := make([]processors.Header, len(p.Headers))
-	for i := range p.Headers {
-		headers[i] = processors.Header{Key: strings.Clone(p.Headers[i].Name), Value: bytes.Clone(p.Headers[i].Value)}
-	}
+	headers := headersOf(p)
 	switch out.Verdict {
 	case Resolved:
 		r.framed = ctx.Encode(r.framed[:0], e)
@@ -101,6 +98,15 @@ func (r *Resolver) Resume(ctx processors.Context, p *event.ParkedEvent, e event.
 		return out.Rejection
 	}
 	return nil
+}
+
+// headersOf are the headers of an event that waited. It lies in a store whose memory ends with its key, and headers outlive it.
+func headersOf(p *event.ParkedEvent) []processors.Header {
+	headers := make([]processors.Header, len(p.Headers))
+	for i := range p.Headers {
+		headers[i] = processors.Header{Key: strings.Clone(p.Headers[i].Name), Value: bytes.Clone(p.Headers[i].Value)}
+	}
+	return headers
 }
 
 // wait fills a parked event with what it waits for and the event as it is by now.
@@ -142,6 +148,44 @@ func (r *Resolver) tooMany(e event.Record, p *event.ParkedEvent, limit int) {
 	x := r.out.Exception
 	x.Detail = "event " + p.EventID + " has waited for " + strconv.Itoa(int(p.Hops)+1) + " references and has " + strconv.Itoa(limit) + ": master data it needs was withdrawn while it waited"
 	x.Remedy = "complete the item, its units and the site, then replay the document"
+}
+
+// GiveUp emits the exception of an event that waited for a reference in vain, with the event's own headers. e is the event
+// within p. Its bytes become a dead letter where it waited.
+func (r *Resolver) GiveUp(ctx processors.Context, p *event.ParkedEvent, e event.Record, stage string, waited time.Duration) {
+	h := headerOf(e)
+	if h == nil {
+		h = &event.EventHeader{EventID: p.EventID, DedupeKey: p.EventID}
+	}
+	r.hold(h, ClassNeverKnown, event.SeverityError, p.Code, p.SKU.Value)
+	x := r.out.Exception
+	x.Stage = stage
+	x.Detail = "event " + p.EventID + " has waited for " + longFor(waited) + " for " + missingText(p) + ", which no master data knows"
+	x.Remedy = "send the master data, then replay the event from the dead letters"
+	r.tellWith(ctx, x, headersOf(p))
+}
+
+func missingText(p *event.ParkedEvent) string {
+	switch p.Missing {
+	case event.MissingKindSite:
+		return "location " + p.Code + " of " + p.System
+	case event.MissingKindUnit:
+		return "unit " + p.Code + " of item " + p.SKU.Value
+	default:
+		return "item " + p.Code + " of " + p.System
+	}
+}
+
+// longFor tells a duration as a person would: whole days as days.
+func longFor(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "a day"
+	case d > 0 && d%day == 0:
+		return strconv.FormatInt(int64(d/day), 10) + " days"
+	}
+	return d.String()
 }
 
 // references is how many references an event has: it cannot wait for more.

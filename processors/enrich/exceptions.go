@@ -23,6 +23,7 @@ const (
 	ClassNoPlace       = "MISSING_BUCKET"                 // neither the source nor its type says where stock moved
 	ClassNotOwner      = "REPORTED_BY_OTHER_SYSTEM"       // a report of a fact that another system owns (N11)
 	ClassParkedTooLong = "TOO_MANY_REFERENCES"            // an event waited for more references than it has
+	ClassNeverKnown    = "MASTER_DATA_MISSING"            // an event waited for a reference that did not come within the time limit
 )
 
 // Causes of a rejection.

@@ -8,17 +8,17 @@
 //     queues behind them. Where nothing waits and the reference is known by now, an event passes at once.
 //   - An event leaves in the same transaction in which it is taken out of the stores: never twice, never lost.
 //   - What an event becomes goes straight to the inbox of its stage, or on to the next reference, never back to enrich.
-//   - There is no time limit: what never comes is waited for, counted and listed.
+//   - A reference for which events wait has a timer: that of the time limit, or one that lets them go on. Each call lets a bounded
+//     number of events leave and asks for the next, so that a million of them hold up nobody who waits for something else.
+//   - What has waited for a reference for longer than the time limit becomes a dead letter with its bytes, and an exception
+//     that a person sees. The limit begins anew with each reference, and when a dead letter is replayed.
 package parking
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
-	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"crossdock/avro/event"
 	"crossdock/processors"
@@ -32,10 +32,12 @@ const (
 	Events            // by the reference's key and a sequence number: the waiting events
 )
 
-// A Finisher goes on with an event that waited: e is the event within p. It emits what becomes of it. An error is a
+// A Finisher goes on with an event that waited: e is the event within p. Resume emits what becomes of it; an error is a
 // *processors.Rejection, and nothing has been emitted.
 type Finisher interface {
 	Resume(ctx processors.Context, p *event.ParkedEvent, e event.Record) error
+	// GiveUp emits the exception of an event whose reference did not come. The stage and the time that it waited are told in it.
+	GiveUp(ctx processors.Context, p *event.ParkedEvent, e event.Record, stage string, waited time.Duration)
 }
 
 // A Codec reads the framed event within a parked one.
@@ -50,6 +52,7 @@ type Counters struct {
 	Parked   atomic.Uint64 // events that began to wait
 	Passed   atomic.Uint64 // events whose reference was known by the time they arrived
 	Released atomic.Uint64 // events that went on after waiting
+	Overdue  atomic.Uint64 // events that were given up after the time limit
 }
 
 // Options of the stage.
@@ -58,6 +61,8 @@ type Options struct {
 	Finisher Finisher           // the function that parked the events
 	Codec    Codec              //
 	Naming   topics.Naming      // for the id of a dead letter
+	// Limit is how long an event waits for one reference, from when it came to the stage. 0: without end.
+	Limit time.Duration
 	// Counters, where given, counts.
 	Counters *Counters
 }
@@ -65,7 +70,10 @@ type Options struct {
 // Stage is this stage's name, as dead letters tell it.
 const Stage = "parking"
 
-// New makes the processor of one task, with the stores References and Events.
+// MasterDataMissing is the cause of a dead letter of an event whose reference did not come within the time limit.
+const MasterDataMissing processors.Cause = "MASTER_DATA_MISSING"
+
+// New makes the processor of one task, with the stores References and Events, and one for timers behind them.
 func New(o Options) processors.Processor {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
@@ -73,7 +81,15 @@ func New(o Options) processors.Processor {
 	return &processor{options: o}
 }
 
-// maxReady bounds the references that one look at the stores collects.
+// The stage's timers; the key is the reference's.
+const (
+	// release lets events go on whose reference is known. It is due at once, and set again as long as there are more.
+	release = "release"
+	// overdue gives up what has waited for longer than the limit. It is due when the event at the head will have.
+	overdue = "overdue"
+)
+
+// maxReady bounds the references that one look at the store collects.
 const maxReady = 65_536
 
 type processor struct {
@@ -83,19 +99,23 @@ type processor struct {
 	key     []byte
 	packed  []byte
 
-	// ready are references whose events can go on, found by looking through the store when the tables had a generation. It
-	// only saves looking again: an entry is dropped when the store, as committed, has nothing more for it, or when its
+	// ready are references that need a timer, found by looking through the store when the tables had a generation. It only
+	// saves looking again: an entry is dropped when the store, as committed, has its timer or nothing that waits, or when its
 	// reference was withdrawn, which is another generation.
 	ready      []ready
 	looked     bool
+	adopted    bool // a look has been through all references, and found which of them lack a timer
 	generation uint64
 	more       bool // the last look ended at maxReady
 }
 
+// A ready reference is known by now, or, if adopt says so, its timer is one of another time limit, or there is none, since it
+// was parked by a version before timers.
 type ready struct {
 	key   []byte
 	ref   masterdata.Reference
 	since event.Micros
+	adopt bool
 }
 
 // Process parks one event, or lets it pass.
@@ -122,12 +142,13 @@ func (p *processor) Process(ctx processors.Context, r *processors.Record) error 
 	}
 	q := &p.queue
 	if waiting == nil {
-		*q = queue{ref: ref, since: p.parked.ParkedAt}
+		*q = queue{ref: ref, since: p.parked.ParkedAt, limit: p.limit()}
+		p.setOverdue(ctx, r.Key, ctx.Now())
 	} else if err := q.open(waiting); err != nil {
 		return corrupt(r.Key, err)
 	}
 	p.key = appendEventKey(p.key[:0], r.Key, q.tail)
-	p.packed = appendEvent(p.packed[:0], r.Partition, r.Offset, r.Value)
+	p.packed = appendEvent(p.packed[:0], r.Partition, r.Offset, ctx.Now(), r.Value)
 	ctx.Store(Events).Put(p.key, p.packed)
 	q.tail++
 	p.packed = q.appendTo(p.packed[:0])
@@ -138,168 +159,24 @@ func (p *processor) Process(ctx processors.Context, r *processors.Record) error 
 
 // resume hands the event within p.parked back.
 func (p *processor) resume(ctx processors.Context) error {
-	kind, err := p.options.Codec.Kind(p.parked.Event)
+	e, err := p.inner()
 	if err != nil {
-		return unreadable(p.parked.EventID, err)
-	}
-	e := event.New(kind)
-	if err := p.options.Codec.Decode(p.parked.Event, e); err != nil {
-		return unreadable(p.parked.EventID, err)
+		return err
 	}
 	return p.options.Finisher.Resume(ctx, &p.parked, e)
 }
 
-// TablesChanged lets events go on whose references are known by now, the longest waiting reference first.
-func (p *processor) TablesChanged(ctx processors.Context, limit int) (more bool, err error) {
-	counted := &counter{Context: ctx}
-	refs := ctx.Store(References)
-	// What changes from here on is told by another call.
-	now := p.options.Tables.Generation()
-	gone := 0
-	for gone < len(p.ready) && (refs.Get(p.ready[gone].key) == nil || !p.options.Tables.Known(p.ready[gone].ref)) {
-		gone++
-	}
-	p.ready = p.ready[gone:]
-	if len(p.ready) == 0 {
-		if p.looked && !p.more && p.generation == now {
-			return false, nil
-		}
-		p.generation, p.looked = now, true
-		if err := p.look(refs); err != nil {
-			return false, err
-		}
-	}
-	for _, ref := range p.ready {
-		left, err := p.release(counted, ref.key, limit)
-		if err != nil {
-			return false, err
-		}
-		if left {
-			return true, nil
-		}
-	}
-	return p.more || p.generation != now, nil
-}
-
-// look collects the references that can go on.
-func (p *processor) look(refs processors.Store) (err error) {
-	p.ready, p.more = nil, false
-	var q queue
-	refs.Each(func(key, value []byte) bool {
-		if err = q.open(value); err != nil {
-			err = corrupt(key, err)
-			return false
-		}
-		if !p.options.Tables.Known(q.ref) {
-			return true
-		}
-		if len(p.ready) == maxReady {
-			p.more = true
-			return false
-		}
-		p.ready = append(p.ready, ready{bytes.Clone(key), q.ref, q.since})
-		return true
-	})
-	slices.SortFunc(p.ready, func(a, b ready) int {
-		return cmp.Or(cmp.Compare(a.since, b.since), bytes.Compare(a.key, b.key))
-	})
-	return err
-}
-
-// release lets events of one reference go on, until they or the limit are used up.
-func (p *processor) release(ctx *counter, ref []byte, limit int) (left bool, err error) {
-	refs, events := ctx.Store(References), ctx.Store(Events)
-	value := refs.Get(ref)
-	if value == nil {
-		return false, nil
-	}
-	q := &p.queue
-	if err := q.open(value); err != nil {
-		return false, corrupt(ref, err)
-	}
-	if !p.options.Tables.Known(q.ref) {
-		return false, nil // withdrawn again
-	}
-	before := q.head
-	// An event makes at most two records: what it becomes, and a warning beside it.
-	for q.head < q.tail && (ctx.emitted == 0 || ctx.emitted+2 <= limit) {
-		p.key = appendEventKey(p.key[:0], ref, q.head)
-		if err := p.letGo(ctx, ref, events.Get(p.key)); err != nil {
-			return false, err
-		}
-		events.Delete(p.key)
-		q.head++
-		p.options.Counters.Released.Add(1)
-	}
-	switch q.head {
-	case q.tail:
-		refs.Delete(ref)
-		return false, nil
-	case before:
-		return true, nil
-	}
-	p.key = appendEventKey(p.key[:0], ref, q.head)
-	if _, _, value, err := openEvent(events.Get(p.key)); err == nil && p.options.Codec.Decode(value, &p.parked) == nil {
-		q.since = p.parked.ParkedAt
-	}
-	p.packed = q.appendTo(p.packed[:0])
-	refs.Put(ref, p.packed)
-	return true, nil
-}
-
-// letGo lets one event go on; one that cannot becomes a dead letter, and the others follow.
-func (p *processor) letGo(ctx *counter, ref, packed []byte) error {
-	partition, offset, value, err := openEvent(packed)
+// inner is the event within p.parked.
+func (p *processor) inner() (event.Record, error) {
+	kind, err := p.options.Codec.Kind(p.parked.Event)
 	if err != nil {
-		return corrupt(ref, err)
+		return nil, unreadable(p.parked.EventID, err)
 	}
-	p.parked.Reset()
-	if err = p.options.Codec.Decode(value, &p.parked); err != nil {
-		err = unreadable(string(ref), err)
-	} else {
-		err = p.resume(ctx)
+	e := event.New(kind)
+	if err := p.options.Codec.Decode(p.parked.Event, e); err != nil {
+		return nil, unreadable(p.parked.EventID, err)
 	}
-	var rejection *processors.Rejection
-	if err == nil || !errors.As(err, &rejection) {
-		return err
-	}
-	topic := p.options.Naming.Topic(topics.ParkingInbox)
-	d := &event.DeadLetter{
-		ID:     topic + "/" + strconv.Itoa(int(partition)) + "/" + strconv.FormatInt(offset, 10) + "/0",
-		Stage:  Stage,
-		Cause:  string(rejection.Cause),
-		Detail: rejection.Detail, Remedy: rejection.Remedy,
-		Position: event.Optional[string]{Value: rejection.Position, Valid: rejection.Position != ""},
-		Topic:    topic, Partition: partition, Offset: offset,
-		Key: event.Some(ref), Value: event.Some(value),
-		Headers: p.parked.Headers,
-		Source:  event.Optional[string]{Value: p.parked.System, Valid: p.parked.System != ""},
-		Attempt: 1, FailedAt: event.Micros(ctx.Now()),
-	}
-	headers := make([]processors.Header, len(p.parked.Headers))
-	for i := range p.parked.Headers {
-		headers[i] = processors.Header{Key: strings.Clone(p.parked.Headers[i].Name), Value: bytes.Clone(p.parked.Headers[i].Value)}
-	}
-	ctx.EmitRaw(topics.DeadLetters, ref, ctx.Encode(nil, d), headers)
-	return nil
-}
-
-// A counter is a Context that counts what is emitted.
-type counter struct {
-	processors.Context
-	emitted int
-}
-
-// Emit counts one.
-func (c *counter) Emit(to topics.ID, key []byte, e event.Record) {
-	c.emitted++
-	c.Context.Emit(to, key, e)
-}
-
-// EmitRaw counts one.
-func (c *counter) EmitRaw(to topics.ID, key, value []byte, headers []processors.Header) {
-	c.emitted++
-	c.Context.EmitRaw(to, key, value, headers)
+	return e, nil
 }
 
 // A Waiting tells what waits for one reference.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,6 +28,7 @@ type lot struct {
 	task     *fake.Task
 	enrich   *fake.Task
 	offset   int64
+	limit    time.Duration // 0: none
 }
 
 func newLot(t testing.TB) *lot {
@@ -42,7 +44,7 @@ func newLot(t testing.TB) *lot {
 
 func (l *lot) processor() processors.Processor {
 	return parking.New(parking.Options{Tables: &l.tables, Finisher: enrich.NewResolver(&l.tables), Codec: serde.Local(),
-		Naming: topics.Naming{Prefix: "x."}, Counters: &l.counters})
+		Naming: topics.Naming{Prefix: "x."}, Limit: l.limit, Counters: &l.counters})
 }
 
 func (l *lot) item(t interface{ Fatal(...any) }, sku string, version int64, uoms ...string) {
@@ -120,20 +122,40 @@ func (l *lot) ids(t interface{ Fatal(...any) }, out []fake.Output) (ids []string
 	return ids
 }
 
-// release looks again until there is no more.
+// release looks again until there is no more, and lets go what can.
 func (l *lot) release(t interface{ Fatal(...any) }, limit int) (ids []string, calls int) {
-	for more := true; more; calls++ {
+	l.lookAgain(t, limit)
+	out, calls := l.fire(t, limit)
+	return l.ids(t, out), calls
+}
+
+func (l *lot) lookAgain(t interface{ Fatal(...any) }, limit int) {
+	for more := true; more; {
 		var out []fake.Output
 		var err error
 		if out, more, err = l.task.TablesChanged(limit); err != nil {
 			t.Fatal(err)
 		}
-		if len(out) > max(limit, 2) {
+		if len(out) > 0 {
+			t.Fatal("looking lets nothing go: ", l.ids(t, out))
+		}
+	}
+}
+
+// fire calls timers until none is due.
+func (l *lot) fire(t interface{ Fatal(...any) }, limit int) (all []fake.Output, calls int) {
+	for more := true; more; calls++ {
+		var out []fake.Output
+		var err error
+		if out, more, err = l.task.FireTimers(limit); err != nil {
+			t.Fatal(err)
+		}
+		if len(out) > max(limit, 2)+1 {
 			t.Fatal(fmt.Sprintf("%d records in one call, the limit is %d", len(out), limit))
 		}
-		ids = append(ids, l.ids(t, out)...)
+		all = append(all, out...)
 	}
-	return ids, calls
+	return all, calls
 }
 
 func TestN5EventsLeaveInTheOrderOfArrivalBoundedByTheLimit(t *testing.T) {
@@ -210,7 +232,8 @@ func TestAbortedReleaseIsDoneAgain(t *testing.T) {
 	// The transaction is lost after the processor has done everything: the stores are as they were.
 	aborting := &abortOnce{Processor: l.processor()}
 	l.task = l.task.Restarted(aborting)
-	if _, _, err := l.task.TablesChanged(100); err == nil {
+	l.lookAgain(t, 100)
+	if _, _, err := l.task.FireTimers(100); err == nil {
 		t.Fatal("it was to fail once")
 	}
 	if got, _ := l.release(t, 100); !slices.Equal(got, []string{"e0", "e1", "e2", "e3", "e4"}) {
@@ -227,12 +250,16 @@ type abortOnce struct {
 }
 
 func (a *abortOnce) TablesChanged(ctx processors.Context, limit int) (bool, error) {
-	more, err := a.Processor.(processors.TableWatcher).TablesChanged(ctx, limit)
+	return a.Processor.(processors.TableWatcher).TablesChanged(ctx, limit)
+}
+
+func (a *abortOnce) OnTimer(ctx processors.Context, timer processors.Timer, limit int) error {
+	err := a.Processor.(processors.TimerHandler).OnTimer(ctx, timer, limit)
 	if !a.done {
 		a.done = true
-		return false, errors.New("the transaction is aborted")
+		return errors.New("the transaction is aborted")
 	}
-	return more, err
+	return err
 }
 
 func TestSecondMissingReferenceMovesTheEventOn(t *testing.T) {
@@ -242,10 +269,8 @@ func TestSecondMissingReferenceMovesTheEventOn(t *testing.T) {
 	l.task.Commit()
 	l.task.Clock = now + 5
 	l.item(t, "TEA", 1)
-	out, _, err := l.task.TablesChanged(100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l.lookAgain(t, 100)
+	out, _ := l.fire(t, 100)
 	if got := l.ids(t, out); !slices.Equal(got, []string{"e for UNIT|TEA|CA"}) {
 		t.Fatalf("moved on as %v", got)
 	}
@@ -265,10 +290,8 @@ func TestSecondMissingReferenceMovesTheEventOn(t *testing.T) {
 	}
 	l.task.Commit()
 	l.item(t, "TEA", 2, "CA")
-	out, _, err = l.task.TablesChanged(100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l.lookAgain(t, 100)
+	out, _ = l.fire(t, 100)
 	if got := l.ids(t, out); !slices.Equal(got, []string{"e"}) || out[0].To != topics.InventoryInbox || string(out[0].Key) != "TEA|DC1" {
 		t.Fatalf("came to %v", got)
 	}
@@ -306,6 +329,8 @@ type finisher func(ctx processors.Context, p *event.ParkedEvent, e event.Record)
 func (f finisher) Resume(ctx processors.Context, p *event.ParkedEvent, e event.Record) error {
 	return f(ctx, p, e)
 }
+
+func (finisher) GiveUp(processors.Context, *event.ParkedEvent, event.Record, string, time.Duration) {}
 
 func TestHopsAreLimitedToTheReferencesOfTheEvent(t *testing.T) {
 	l := newLot(t)

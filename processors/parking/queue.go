@@ -10,15 +10,16 @@ import (
 
 // A queue is what waits for one reference: events with the sequence numbers from head to tail-1, in the order of arrival.
 //
-// Packed: format version and kind of reference (1 byte each), head and tail (uvarint), since (8 bytes, little endian), then
-// system, code and SKU, each with its length before it (uvarint).
+// Packed: format version and kind of reference (1 byte each), head and tail (uvarint), since (8 bytes, little endian), limit
+// (uvarint), then system, code and SKU, each with its length before it (uvarint). Version 1 had no limit.
 type queue struct {
 	ref        masterdata.Reference
 	head, tail uint64
 	since      event.Micros // when the event at the head was first parked
+	limit      uint64       // time limit that its timer was set by, in microseconds; 0: it has none
 }
 
-const formatVersion = 1
+const formatVersion = 2
 
 var errCorrupt = errors.New("parking: what waits for a reference is cut or damaged")
 
@@ -27,6 +28,7 @@ func (q *queue) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, q.head)
 	b = binary.AppendUvarint(b, q.tail)
 	b = binary.LittleEndian.AppendUint64(b, uint64(q.since))
+	b = binary.AppendUvarint(b, q.limit)
 	for _, s := range [...]string{q.ref.System, q.ref.Code, q.ref.SKU} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
@@ -35,12 +37,13 @@ func (q *queue) appendTo(b []byte) []byte {
 
 func (q *queue) open(b []byte) error {
 	*q = queue{}
-	if len(b) < 2 || b[0] != formatVersion {
+	if len(b) < 2 || b[0] < 1 || b[0] > formatVersion {
 		return errCorrupt
 	}
+	version := b[0]
 	q.ref.Kind = event.MissingKind(b[1])
 	b = b[2:]
-	var ok [6]bool
+	var ok [7]bool
 	q.head, b, ok[0] = uvarint(b)
 	q.tail, b, ok[1] = uvarint(b)
 	if len(b) < 8 {
@@ -48,11 +51,14 @@ func (q *queue) open(b []byte) error {
 	}
 	q.since = event.Micros(binary.LittleEndian.Uint64(b))
 	b = b[8:]
+	if ok[6] = version == 1; !ok[6] {
+		q.limit, b, ok[6] = uvarint(b)
+	}
 	q.ref.System, b, ok[2] = text(b)
 	q.ref.Code, b, ok[3] = text(b)
 	q.ref.SKU, b, ok[4] = text(b)
 	ok[5] = len(b) == 0 && q.head < q.tail
-	if ok != [...]bool{true, true, true, true, true, true} {
+	if ok != [...]bool{true, true, true, true, true, true, true} {
 		return errCorrupt
 	}
 	return nil
@@ -65,25 +71,46 @@ func appendEventKey(b, ref []byte, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(b, seq)
 }
 
-// A waiting event is kept as format version (1 byte), partition and offset of its record on parking-inbox (uvarint), and
-// the record's value.
-func appendEvent(b []byte, partition int32, offset int64, value []byte) []byte {
-	b = append(b, formatVersion)
+// An entry is a waiting event, packed as format version (1 byte), partition and offset of its record on parking-inbox (uvarint),
+// when it arrived (8 bytes, little endian), and the record's value. Version 1 had no time.
+type entry struct {
+	partition int32
+	offset    int64
+	arrived   int64 // microseconds; unknownArrival in version 1
+	value     []byte
+}
+
+const (
+	eventVersion   = 2
+	unknownArrival = -1
+)
+
+func appendEvent(b []byte, partition int32, offset, arrived int64, value []byte) []byte {
+	b = append(b, eventVersion)
 	b = binary.AppendUvarint(b, uint64(partition))
 	b = binary.AppendUvarint(b, uint64(offset))
+	b = binary.LittleEndian.AppendUint64(b, uint64(arrived))
 	return append(b, value...)
 }
 
-func openEvent(b []byte) (partition int32, offset int64, value []byte, err error) {
-	if len(b) < 1 || b[0] != formatVersion {
-		return 0, 0, nil, errCorrupt
+func openEvent(b []byte) (e entry, err error) {
+	if len(b) < 1 || b[0] < 1 || b[0] > eventVersion {
+		return e, errCorrupt
 	}
-	p, b, ok := uvarint(b[1:])
-	o, b, ok2 := uvarint(b)
+	version := b[0]
+	partition, b, ok := uvarint(b[1:])
+	offset, b, ok2 := uvarint(b)
 	if !ok || !ok2 {
-		return 0, 0, nil, errCorrupt
+		return e, errCorrupt
 	}
-	return int32(p), int64(o), b, nil
+	e = entry{partition: int32(partition), offset: int64(offset), arrived: unknownArrival, value: b}
+	if version > 1 {
+		if len(b) < 8 {
+			return e, errCorrupt
+		}
+		e.arrived, e.value = int64(binary.LittleEndian.Uint64(b)), b[8:]
+	}
+	return e, nil
 }
 
 func uvarint(b []byte) (v uint64, rest []byte, ok bool) {

@@ -15,7 +15,8 @@
 //   - Options.Aborts processes each batch so many times in vain before it counts, and Restart throws away every processor
 //     and restores the stores from their changelogs: a processor that keeps state of its own is found out.
 //
-// A Driver is for one goroutine. Everything in it is deterministic: the clock moves only when the test moves it.
+// A Driver is for one goroutine. Everything in it is deterministic: the clock moves only when the test moves it (Advance), and
+// timers fire then, or with the next record that is piped where they are due at once.
 package testdriver
 
 import (
@@ -167,8 +168,44 @@ func (d *Driver) Serde() *serde.Serde { return d.serde }
 // Now is where the clock stands.
 func (d *Driver) Now() time.Time { return d.now }
 
-// Advance moves the clock.
-func (d *Driver) Advance(by time.Duration) { d.now = d.now.Add(by) }
+// Advance moves the clock. It stops at each time at which a timer is due, and runs every stage until nothing is left to do.
+// Kafka Streams: advanceWallClockTime. An error is as in Pipe. Within Together only the clock moves.
+func (d *Driver) Advance(by time.Duration) error {
+	to := d.now.Add(by)
+	for d.held == 0 {
+		at, set, err := d.nextTimer()
+		if err != nil {
+			return err
+		}
+		if !set || at.After(to) {
+			break
+		}
+		if at.After(d.now) {
+			d.now = at
+		}
+		if err := d.run(); err != nil {
+			return err
+		}
+	}
+	d.now = to
+	return nil
+}
+
+// nextTimer tells when the next timer of any task is due.
+func (d *Driver) nextTimer() (next time.Time, set bool, err error) {
+	for _, s := range d.stages {
+		for _, r := range s.tasks {
+			at, ok, err := r.task.NextTimer()
+			if err != nil {
+				return next, false, fmt.Errorf("testdriver: stage %s, %s/%d: %w", s.Name, r.in.name, r.partition, err)
+			}
+			if t := time.UnixMicro(at).UTC(); ok && (!set || t.Before(next)) {
+				next, set = t, true
+			}
+		}
+	}
+	return next, set, nil
+}
 
 // Restart throws away every processor, and makes its stores anew from their changelogs: what a crash leaves.
 func (d *Driver) Restart() error {

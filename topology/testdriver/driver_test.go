@@ -73,7 +73,9 @@ func TestRecordFlowsThroughAllStagesBeforePipeReturns(t *testing.T) {
 		stage("last", topics.InventoryInbox, forward(topics.Ledger), topics.Ledger),
 		stage("first", topics.Movements, forward(topics.InventoryInbox), topics.InventoryInbox),
 	}})
-	d.Advance(time.Hour)
+	if err := d.Advance(time.Hour); err != nil {
+		t.Fatal(err)
+	}
 	in := d.Input(topics.Movements)
 	if err := in.PipeBytes([]byte("k"), []byte("v"), processors.Header{Key: "source", Value: []byte("acme")}); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package testdriver
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"crossdock/processors"
 	"crossdock/topology/runtime/store"
@@ -101,8 +102,25 @@ func (d *Driver) step(r *run) (processed int, err error) {
 		}
 		return 1, nil
 	}
-	return 0, nil
+	return d.fire(r)
 }
+
+// fire calls the timers that are due, in one transaction, and counts them.
+func (d *Driver) fire(r *run) (fired int, err error) {
+	at, set, err := r.task.NextTimer()
+	if err != nil || !set || time.UnixMicro(at).After(d.now) {
+		return 0, err
+	}
+	err = d.transact(r, func() (err error) {
+		d.begin(r)
+		fired, err = r.task.FireTimers(timersLimit)
+		return err
+	})
+	return fired, err
+}
+
+// timersLimit is how many records the timers of a task may emit in one transaction, as in the runtime.
+const timersLimit = 1000
 
 // tablesLimit is how many events a task may emit in one transaction that a change of the tables makes, as in the runtime.
 const tablesLimit = 1000

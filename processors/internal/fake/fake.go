@@ -10,6 +10,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"crossdock/avro/event"
 	"crossdock/avro/serde"
@@ -31,6 +32,8 @@ type Task struct {
 	Clock  int64 // microseconds; Now
 	proc   processors.Processor
 	stores []*Store
+	timers *Store // by name, a zero byte and key: when each is due, in decimal
+	passed map[string]bool
 	record *processors.Record
 	inHand []*processors.Record // records of the transaction
 	lastOf map[string]*processors.Record
@@ -40,20 +43,28 @@ type Task struct {
 
 // NewTask makes a task of a processor that declares a number of stores.
 func NewTask(p processors.Processor, stores int) *Task {
-	t := &Task{Serde: serde.Local(), proc: p, lastOf: map[string]*processors.Record{}}
+	t := &Task{Serde: serde.Local(), proc: p, lastOf: map[string]*processors.Record{}, timers: newStore(), passed: map[string]bool{}}
 	for range stores {
-		t.stores = append(t.stores, &Store{committed: map[string][]byte{}, transaction: map[string][]byte{}, record: map[string][]byte{}})
+		t.stores = append(t.stores, newStore())
 	}
 	return t
 }
+
+func newStore() *Store {
+	return &Store{committed: map[string][]byte{}, transaction: map[string][]byte{}, record: map[string][]byte{}}
+}
+
+// all are the stores and the timers.
+func (t *Task) all() []*Store { return append(slices.Clone(t.stores), t.timers) }
 
 // Restarted is a new task over the committed state of this one, with a new processor: what a crash leaves.
 func (t *Task) Restarted(p processors.Processor) *Task {
 	n := NewTask(p, len(t.stores))
 	n.Clock = t.Clock
-	for i, s := range t.stores {
+	to := n.all()
+	for i, s := range t.all() {
 		for k, v := range s.committed {
-			n.stores[i].committed[k] = bytes.Clone(v)
+			to[i].committed[k] = bytes.Clone(v)
 		}
 	}
 	return n
@@ -83,15 +94,84 @@ func (t *Task) TablesChanged(limit int) (out []Output, more bool, err error) {
 	return t.Commit(), more, nil
 }
 
+// NextTimer tells when the next timer is due.
+func (t *Task) NextTimer() (at int64, ok bool) {
+	_, at, ok = t.nextTimer()
+	return at, ok
+}
+
+// nextTimer is the timer that is due first, of those by name and key that are due at one time.
+func (t *Task) nextTimer() (id string, at int64, ok bool) {
+	t.timers.Each(func(k, v []byte) bool {
+		if due := decimal(v); !t.passed[string(k)] && (!ok || due < at || due == at && string(k) < id) {
+			id, at, ok = string(k), due, true
+		}
+		return true
+	})
+	return id, at, ok
+}
+
+func decimal(b []byte) int64 {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// FireTimers calls the processor for what is due by Clock, in one transaction, until it has emitted limit records. more says
+// that something is due still.
+func (t *Task) FireTimers(limit int) (out []Output, more bool, err error) {
+	t.record = nil
+	for len(t.out) < limit {
+		id, at, ok := t.nextTimer()
+		if !ok || at > t.Clock {
+			break
+		}
+		t.passed[id] = true // set again, it comes in a later transaction
+		name, key, _ := strings.Cut(id, "\x00")
+		t.mark = len(t.out)
+		t.timers.Delete([]byte(id))
+		err := t.proc.(processors.TimerHandler).OnTimer(t, processors.Timer{Name: name, Key: []byte(key), At: at}, limit-len(t.out))
+		t.endRecord(err)
+		if err != nil {
+			t.Abort()
+			return nil, false, err
+		}
+	}
+	out = t.Commit()
+	at, ok := t.NextTimer()
+	return out, ok && at <= t.Clock, nil
+}
+
+// SetTimer sets a timer.
+func (t *Task) SetTimer(name string, key []byte, at int64) {
+	t.timers.Put(timerID(name, key), strconv.AppendInt(nil, at, 10))
+}
+
+// CancelTimer forgets a timer.
+func (t *Task) CancelTimer(name string, key []byte) { t.timers.Delete(timerID(name, key)) }
+
+// TimerAt tells when a timer is due.
+func (t *Task) TimerAt(name string, key []byte) (at int64, ok bool) {
+	v := t.timers.Get(timerID(name, key))
+	if v == nil {
+		return 0, false
+	}
+	return decimal(v), true
+}
+
+func timerID(name string, key []byte) []byte { return append([]byte(name+"\x00"), key...) }
+
 func (t *Task) endRecord(err error) {
 	if err != nil {
 		t.out = t.out[:t.mark]
 	}
-	for i, s := range t.stores {
+	for i, s := range t.all() {
 		for _, k := range s.order {
 			if err == nil {
 				s.transaction[k] = s.record[k]
-				if i == 0 && !slices.Contains(s.dirty, k) {
+				if i == 0 && len(t.stores) > 0 && !slices.Contains(s.dirty, k) {
 					s.dirty = append(s.dirty, k)
 				}
 				if i == 0 {
@@ -118,7 +198,7 @@ func (t *Task) Commit() []Output {
 		}
 		t.record = nil
 	}
-	for _, s := range t.stores {
+	for _, s := range t.all() {
 		for k, v := range s.transaction {
 			if v == nil {
 				delete(s.committed, k)
@@ -138,7 +218,8 @@ func (t *Task) Abort() { t.end() }
 func (t *Task) end() {
 	t.out = nil
 	clear(t.lastOf)
-	for _, s := range t.stores {
+	clear(t.passed)
+	for _, s := range t.all() {
 		clear(s.transaction)
 		s.dirty = nil
 		for _, b := range s.shown {

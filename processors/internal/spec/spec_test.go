@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -45,12 +46,15 @@ type warehouse struct {
 	newParking, newInventory, newTranslate func() processors.Processor
 }
 
+// waitLimit is how long events wait for master data.
+const waitLimit = 7 * 24 * time.Hour
+
 func newWarehouse(t *testing.T) *warehouse {
 	w := &warehouse{t: t, tables: new(masterdata.Tables), counters: new(inventory.Counters), versions: map[string]int64{},
 		stock: map[string]event.InventoryBalance{}, troubles: map[string]bool{}, naming: topics.Naming{Prefix: "crossdock."}}
 	w.newInventory = func() processors.Processor { return inventory.New(inventory.Options{Counters: w.counters}) }
 	w.newParking = func() processors.Processor {
-		return parking.New(parking.Options{Tables: w.tables, Finisher: enrich.NewResolver(w.tables), Codec: w.enrich.Serde, Naming: w.naming})
+		return parking.New(parking.Options{Tables: w.tables, Finisher: enrich.NewResolver(w.tables), Codec: w.enrich.Serde, Naming: w.naming, Limit: waitLimit})
 	}
 	w.newTranslate = func() processors.Processor {
 		return translate.New(translate.Options{Translator: slips{}, Enricher: enrich.NewResolver(w.tables), Naming: w.naming})
@@ -113,6 +117,17 @@ func (w *warehouse) run(t *testing.T, d *datadriven.TestData) string {
 	case "restart":
 		w.inventory, w.parking = w.inventory.Restarted(w.newInventory()), w.parking.Restarted(w.newParking())
 		w.lookAgain(1000)
+	case "later":
+		for _, l := range lines {
+			by, err := time.ParseDuration(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, task := range w.tasks() {
+				task.Clock += by.Microseconds()
+			}
+			w.fire(1000)
+		}
 	case "waiting":
 		w.waiting()
 	case "stock":
@@ -160,6 +175,19 @@ func (w *warehouse) lookAgain(limit int) {
 		var out []fake.Output
 		var err error
 		if out, more, err = w.parking.TablesChanged(limit); err != nil {
+			w.t.Fatal(err)
+		}
+		w.route(out)
+	}
+	w.fire(limit)
+}
+
+// fire does what the runner does when timers are due.
+func (w *warehouse) fire(limit int) {
+	for more := true; more; {
+		var out []fake.Output
+		var err error
+		if out, more, err = w.parking.FireTimers(limit); err != nil {
 			w.t.Fatal(err)
 		}
 		w.route(out)

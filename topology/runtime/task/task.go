@@ -2,7 +2,7 @@
 // Kafka, no network, no goroutine and no clock. The runtime drives it between a broker's polls and commits, the test
 // driver between a test's lines.
 //
-// A transaction is Begin, Process for every record, Flush, and then Commit or Abort. Within it:
+// A transaction is Begin, then Process for every record, or TablesChanged, or FireTimers; Flush; and Commit or Abort. Within it:
 //
 //   - What a record did stands as a whole or not at all: a rejected record leaves its dead letter and nothing else.
 //   - Outputs leave, by Sink, only when their record has succeeded.
@@ -25,7 +25,7 @@ import (
 	"crossdock/topology/topics"
 )
 
-// NoRecord is the tag of what no input record caused: the outputs of TablesChanged.
+// NoRecord is the tag of what no input record caused: the outputs of TablesChanged and OnTimer.
 const NoRecord = math.MaxUint32
 
 // An Output is a record to produce.
@@ -102,12 +102,14 @@ type Task struct {
 	processor processors.Processor
 	hook      processors.CommitHook   // nil: it has none
 	watcher   processors.TableWatcher // nil: it has none
+	handler   processors.TimerHandler // nil: it has none
+	timers    timers
 
 	now      int64
 	records  []processors.Record // the inputs of the transaction, by tag
 	out      []Output            // of the record in hand
 	tag      uint32              // of the record in hand
-	record   *processors.Record  // nil in TablesChanged
+	record   *processors.Record  // nil in TablesChanged and OnTimer
 	unknown  *serde.UnknownSchemaError
 	rejected *processors.Rejection
 	letters  letters
@@ -127,6 +129,10 @@ func New(c Config) *Task {
 	}
 	t.hook, _ = t.processor.(processors.CommitHook)
 	t.watcher, _ = t.processor.(processors.TableWatcher)
+	t.handler, _ = t.processor.(processors.TimerHandler)
+	if i := c.Stage.TimerStore(); i >= 0 {
+		t.timers = newTimers(c.Stores[i])
+	}
 	return t
 }
 
@@ -174,7 +180,7 @@ func (e *UnknownSchemaError) Error() string {
 // A PanicError stops a transaction: the processor panicked and its stores may be half written. Abort, and Reject the
 // record when it comes again.
 type PanicError struct {
-	Tag   uint32 // of the record in hand; NoRecord in TablesChanged
+	Tag   uint32 // of the record in hand; NoRecord in TablesChanged and OnTimer
 	Value any
 	Stack []byte
 }
@@ -250,9 +256,15 @@ func (t *Task) take(r *processors.Record) {
 	t.record = &t.records[t.tag]
 	t.out = t.out[:0]
 	t.unknown, t.rejected = nil, nil
+	t.savepoint(t.tag)
+}
+
+// savepoint is what refuse comes back to.
+func (t *Task) savepoint(tag uint32) {
 	for _, s := range t.stores {
-		s.Savepoint(t.tag)
+		s.Savepoint(tag)
 	}
+	t.timers.savepoint()
 }
 
 // release hands over what the record in hand emitted.
@@ -268,6 +280,7 @@ func (t *Task) refuse(err error) error {
 	for _, s := range t.stores {
 		s.Rollback()
 	}
+	t.timers.rollback()
 	t.out = t.out[:0]
 	if u := t.unknown; u != nil {
 		if t.unlearnable != nil && !t.unlearnable(u.ID) {
@@ -399,9 +412,7 @@ func (t *Task) TablesChanged(limit int) (more bool, err error) {
 		return false, nil
 	}
 	t.hold(NoRecord)
-	for _, s := range t.stores {
-		s.Savepoint(NoRecord)
-	}
+	t.savepoint(NoRecord)
 	err = t.call(func() (err error) {
 		more, err = t.watcher.TablesChanged((*taskContext)(t), limit)
 		return err
@@ -434,6 +445,7 @@ func (t *Task) Commit(at ...store.Position) {
 		}
 		s.Commit(p)
 	}
+	t.timers.commit()
 	t.end()
 }
 
@@ -442,6 +454,7 @@ func (t *Task) Abort() {
 	for _, s := range t.stores {
 		s.Abort()
 	}
+	t.timers.abort()
 	t.end()
 }
 
