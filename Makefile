@@ -21,6 +21,8 @@ demo: build ## the whole pipeline in two minutes, on this machine; KEEP=1 leaves
 test: ## every test, real Kafka and a real ClickHouse engine included
 	$(SERVICES) run -- env CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m ./...
 	$(GO) test -run AFifth ./avro/event
+	$(GO) test ./loadtest/scans
+	CROSSDOCK_TEST_CHAOS_FOR=$(or $(FAULTS_FOR),90s) CROSSDOCK_TEST_CHAOS_RATE=500 $(GO) test -count=1 -timeout 15m -run TestNothingIsLostDoubledOrWrongUnderFaults -v ./cmd/crossdock/faults
 
 test-short: ## the tests that need no service, in a minute
 	$(GO) test -short ./...
@@ -29,7 +31,7 @@ SEEDS ?= 1
 CHAOS_FOR ?= 10m
 chaos: ## ten minutes of faults on a cluster of three brokers with a new seed, then kills and aborts (SEEDS=1 CHAOS_FOR=10m); all is recounted
 	@for n in $$(seq $(SEEDS)); do seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "== $$n of $(SEEDS), seed $$seed"; \
-	  CROSSDOCK_TEST_SEED=$$seed CROSSDOCK_TEST_CHAOS_FOR=$(CHAOS_FOR) $(GO) test -count=1 -timeout 0 -run TestNothingIsLostDoubledOrWrongUnderFaults -v ./cmd/crossdock/faults || exit 1; \
+	  CROSSDOCK_TEST_SEED=$$seed CROSSDOCK_TEST_CHAOS_FOR=$(CHAOS_FOR) CROSSDOCK_TEST_CHAOS_OUT=$(CURDIR)/chaos-results $(GO) test -count=1 -timeout 0 -run TestNothingIsLostDoubledOrWrongUnderFaults -v ./cmd/crossdock/faults || exit 1; \
 	  CROSSDOCK_TEST_SEED=$$seed $(SERVICES) run -- $(GO) test -count=1 -run TestInventoryIsExact -v ./cmd/crossdock || exit 1; done
 
 bench: build ## codecs, and draining 2,000,000 records through translate, enrich, inventory and the sink; writes bench/results

@@ -152,9 +152,7 @@ func TestSharesAreThoseOfTheLoad(t *testing.T) {
 
 // The inventory workload of the benchmark: a quarter of a kilobyte a record, half of the records open a key.
 func TestHalfOfTheEnrichedMovementsOpenAKey(t *testing.T) {
-	if testing.Short() {
-		t.Skip("two million movements")
-	}
+	millions(t)
 	const n = 2_000_000
 	g := enriched(t, nil)
 	keys := make(map[int64]struct{}, n/2)

@@ -11,9 +11,7 @@ func seconds(m event.Micros) float64 { return float64(m) / 1e6 }
 
 // In equilibrium the scans of devices that were offline are their share of all movements, at any rate.
 func TestOfflineDevicesHaveTheirShareOfAllMovements(t *testing.T) {
-	if testing.Short() {
-		t.Skip("ten million events")
-	}
+	millions(t)
 	for _, c := range []struct {
 		share   float64
 		rate, n int
@@ -41,6 +39,7 @@ func TestOfflineDevicesHaveTheirShareOfAllMovements(t *testing.T) {
 // A device that comes back sends what it kept at 50 to 200 a second, oldest first but for some disorder, from the time in
 // which it was away; the others go on meanwhile, and none of its scans was sent in time.
 func TestAFlushIsPacedAndItsScansAreOfTheTimeAway(t *testing.T) {
+	millions(t)
 	type device struct {
 		first, last, newest event.Micros
 		n, disorder         int

@@ -72,15 +72,6 @@ var poisonFacts = [poisons]struct {
 	UnknownUnit:      {"unknown unit", Parked, "UNIT"},
 }
 
-// Poisons are all kinds of poison, NotPoison left out.
-func Poisons() []Poison {
-	all := make([]Poison, 0, poisons-1)
-	for p := NotPoison + 1; p < poisons; p++ {
-		all = append(all, p)
-	}
-	return all
-}
-
 // Expect is what must become of an event with this poison.
 func (p Poison) Expect() Outcome { return poisonFacts[p].expect }
 

@@ -96,6 +96,7 @@ func TestARetailerAllocatesNothingOnceItIsWarm(t *testing.T) {
 
 // Memory depends on the load and not on the length of the run.
 func TestARetailersMemoryDoesNotGrowWithTheRun(t *testing.T) {
+	millions(t)
 	g := retailed(t, everything)
 	room := func() [6]int {
 		r := g.retail
@@ -265,6 +266,7 @@ func TestARetailerRepeatsWhatWentBeforeInItsEnvelopeAlone(t *testing.T) {
 }
 
 func TestTheHottestKeyIsRepeatedAfterItsAge(t *testing.T) {
+	millions(t)
 	const age = 30 * time.Second
 	g := retailed(t, func(l *Load) {
 		l.SKUs, l.Sites, l.BusySites, l.Duplicates, l.Poison = 1000, 20, 4, 0, 0

@@ -6,7 +6,20 @@ import (
 	"time"
 )
 
+// millions is said by tests that make so many events. One goroutine makes them: the race detector has nothing to find in them, takes
+// ten times as long, and is left out for them (make test runs them without it).
+func millions(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("makes millions of events")
+	}
+	if raceDetector {
+		t.Skip("makes millions of events: run without -race")
+	}
+}
+
 func TestARetailersSharesAreThoseOfTheLoad(t *testing.T) {
+	millions(t)
 	const n = 1_000_000
 	g := retailed(t, func(l *Load) { l.Offline.Share, l.Snapshots.Every = 0, 0 })
 	l := g.Load()

@@ -71,7 +71,7 @@ func TestPoisonHasOneThingWrong(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, p := range Poisons() {
+	for p := NotPoison + 1; p < poisons; p++ {
 		n += seen[p]
 		if seen[p] < 1000 {
 			t.Errorf("%d of %v", seen[p], p)
@@ -81,8 +81,8 @@ func TestPoisonHasOneThingWrong(t *testing.T) {
 		}
 	}
 	near(t, "poison", n, all, 0.5)
-	if NotPoison.Expect() != Applied || len(Poisons()) != int(poisons)-1 {
-		t.Error("NotPoison is applied, and no poison")
+	if NotPoison.Expect() != Applied {
+		t.Error("NotPoison is applied")
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package scans
+
+const raceDetector = false
