@@ -54,18 +54,22 @@ func (p *plant) published(g *scans.Generator, s documents.Shape) {
 // source of its own; once one source, which takes stock from STAGED, speaks for all.
 func TestDocumentsAreCountedAsTheyAreSaid(t *testing.T) {
 	one := documents.Target{Source: "acme", Partner: "ACME", ShipFrom: event.BucketStaged}
+	own := map[string]documents.Target{}
+	for _, system := range documents.Systems() {
+		own[system] = documents.Target{Source: system}
+	}
 	for name, c := range map[string]struct {
 		shape  documents.Shape
 		change func(*config.Config)
 	}{
-		"a source for each system": {documents.OwnSources(), partners},
+		"a source for each system": {documents.Shape{Targets: own}, partners},
 		"one source for all": {documents.Shape{Default: &one}, func(c *config.Config) {
 			c.Sources["acme"] = config.Source{TimeZone: "Europe/Berlin", ShipFrom: "STAGED", Partner: "ACME"}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlant(t, testservices.Broker(t), c.change)
-			plan, err := pace.Steady(1500, 3*time.Second)
+			plan, err := pace.New(pace.Segment{For: 3 * time.Second, From: 1500, To: 1500})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ func BenchmarkCut(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := NewCutter(g, OwnSources(), int64(b.N), nil)
+	c, err := NewCutter(g, ownSources(), int64(b.N), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"crossdock/avro/event"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -122,9 +123,7 @@ func (c *Cutter) take(s *scans.Scan, due time.Duration) {
 
 // count adds an event to its document.
 func (d *Document) count(s *scans.Scan) {
-	m := made{kind: s.Kind, copy: s.Copy, poison: s.Poison, offline: s.Offline}
-	m.late = !s.Offline && s.Kind.Movement() && s.Copy == scans.Original && s.Movement.Header.EventTime < s.At
-	d.scans = append(d.scans, m)
+	d.scans = append(d.scans, sent.MadeOf(s))
 }
 
 func (d *Document) original(sku, site string) {

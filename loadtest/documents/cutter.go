@@ -9,6 +9,7 @@ import (
 
 	"crossdock/avro/event"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/sent"
 )
 
 // A Document is one that is ready to be sent.
@@ -24,7 +25,7 @@ type Document struct {
 	// document of another ID, and whole documents that are said again, do not count.
 	Movements int
 
-	scans     []made
+	scans     []sent.Made
 	originals []byte // the keys of the movements that are said for the first time: length of SKU, of site, SKU, site
 	advice    *advice
 	most      int     // lines
@@ -39,15 +40,6 @@ type refused struct {
 	at    event.Micros
 	kind  scans.Kind
 	what  scans.Poison
-}
-
-// made is what is counted of an event.
-type made struct {
-	kind    scans.Kind
-	copy    scans.Copy
-	poison  scans.Poison
-	offline bool
-	late    bool
 }
 
 // Events is how many events of the load it brings.

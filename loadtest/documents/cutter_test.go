@@ -14,6 +14,15 @@ import (
 	"crossdock/loadtest/scans"
 )
 
+// ownSources is the shape in which each system is a source of its own name, with the settings that a source has by default.
+func ownSources() Shape {
+	s := Shape{Targets: make(map[string]Target)}
+	for _, name := range Systems() {
+		s.Targets[name] = Target{Source: name}
+	}
+	return s
+}
+
 func retailer(t testing.TB, change func(*scans.Load), segments ...pace.Segment) *scans.Generator {
 	t.Helper()
 	load := scans.DefaultLoad(5)
@@ -70,7 +79,7 @@ func TestEqualLoadsGiveEqualDocuments(t *testing.T) {
 	const events = 50_000
 	g := retailer(t, nil)
 	sum := func() string {
-		all, _ := cut(t, g, OwnSources(), events)
+		all, _ := cut(t, g, ownSources(), events)
 		h := sha256.New()
 		for i := range all {
 			_, _ = h.Write(appendDigits([]byte(all[i].Key), int64(all[i].Due), 1))
@@ -90,7 +99,7 @@ func TestEqualLoadsGiveEqualDocuments(t *testing.T) {
 func TestEveryEventIsInOneDocumentInTheOrderInWhichTheyAreDue(t *testing.T) {
 	const events = 50_000
 	g := retailer(t, nil)
-	all, said := cut(t, g, OwnSources(), events)
+	all, said := cut(t, g, ownSources(), events)
 	total, last := 0, time.Duration(0)
 	numbers := make(map[int64]bool)
 	for i := range all {
@@ -126,7 +135,7 @@ func TestEveryEventIsInOneDocumentInTheOrderInWhichTheyAreDue(t *testing.T) {
 
 func TestADocumentDoesNotWaitLongerThanItMay(t *testing.T) {
 	const wait = 100 * time.Millisecond
-	s := OwnSources()
+	s := ownSources()
 	s.Wait = wait
 	g := retailer(t, func(l *scans.Load) { l.Rate = 50 })
 	all, said := cut(t, g, s, 500)
@@ -174,7 +183,7 @@ func TestDocumentsOfABusySystemHaveTheLengthOfBaskets(t *testing.T) {
 		l.Mix = scans.Mix{Pick: 1}
 		l.Snapshots.Every, l.Poison, l.Sites, l.BusySites = 0, 0, 1, 1
 	})
-	all, _ := cut(t, g, OwnSources(), 100_000)
+	all, _ := cut(t, g, ownSources(), 100_000)
 	for i := range all[:len(all)-1] { // the last one is cut by the end
 		if want := length(5, all[i].Number); all[i].Events() != want {
 			t.Fatalf("document %d has %d events, want %d", all[i].Number, all[i].Events(), want)

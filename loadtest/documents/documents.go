@@ -106,15 +106,6 @@ func Systems() []string {
 	return []string{"lt-sap", "lt-wms-north", "lt-wms-south", "lt-3pl", "lt-pos", "lt-oms", "lt-carrier", "lt-erp"}
 }
 
-// OwnSources is the shape in which each system is a source of its own name, with the settings that a source has by default.
-func OwnSources() Shape {
-	s := Shape{Targets: make(map[string]Target)}
-	for _, name := range Systems() {
-		s.Targets[name] = Target{Source: name}
-	}
-	return s
-}
-
 // Validate names every system without a source, and every setting that cannot be.
 func (s *Shape) Validate() error {
 	var problems []error

@@ -1,7 +1,8 @@
 package documents
 
 import (
-	"fmt"
+	"errors"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -10,7 +11,7 @@ import (
 
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
-	"crossdock/loadtest/send"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -23,11 +24,11 @@ type Log struct {
 	Made         int64 // events of the documents that were sent
 	Documents    int64 // that were sent
 	Formats      [formats]int64
-	Copies       [scans.ReEnveloped + 1]int64 // events made, by scans.Copy
-	Bytes        int64                        // of the bodies, each once
+	sent.Tally         // events made
+	Bytes        int64 // of the bodies, each once
 	Began, Ended time.Time
-	// Late are the events whose documents left more than 10 ms after they were due, where the run is paced. The ingress did it where at
-	// least half of the time since the backlog began all connections waited for answers, else the tool.
+	// Late are the events whose documents left more than 10 ms after they were due, where the run is paced: because of the ingress, as
+	// all connections waited for answers, or of the tool (sent.Backlog).
 	Late                      int64
 	LateMost                  time.Duration
 	LateByTool, LateByIngress int64
@@ -35,13 +36,9 @@ type Log struct {
 	// Throttled counts the answers 429 and Failed those of 500 and above and the attempts without an answer: all were repeated.
 	Throttled, Failed int64
 
-	kinds     [256]int64 // events made, by scans.Kind
-	poison    [256]int64
-	offline   int64
-	outOfTime int64
-
 	kafka     []kgo.Opt
 	generator *scans.Generator // never moved
+	watch     *sent.Watch
 
 	mu sync.Mutex // guards all below, and Throttled and Failed
 	// copies is by number how often a document is in: 0 not, or it is not known; 255 that often or more.
@@ -52,17 +49,24 @@ type Log struct {
 	answered int64              // documents that were answered, or given up
 	handed   int64              // documents that were sent; Documents is the run's goroutine's own
 	refused  error
-	last     error
-	outages  []send.Outage
+	last     error     // of an attempt
+	lastAt   time.Time // of it
 }
 
 func newLog(g *scans.Generator, o *Options) *Log {
 	return &Log{
-		Shape: o.Shape, Naming: o.Naming, Planned: o.Count, kafka: o.Kafka, generator: g.Again(), doubtful: make(map[int64]struct{}),
+		Shape: o.Shape, Naming: o.Naming, Planned: o.Count, kafka: o.Kafka, generator: g.Again(), watch: newWatch(), doubtful: make(map[int64]struct{}),
 	}
 }
 
-func (l *Log) begin(now time.Time) { l.Began = now }
+func newWatch() *sent.Watch {
+	return sent.NewWatch(sent.Words{Silent: "the ingress does not answer", Nothing: "no document was taken"})
+}
+
+func (l *Log) begin(now time.Time) {
+	l.Began = now
+	l.watch.Begin(now)
+}
 
 // made takes note of a document that is about to leave.
 func (l *Log) made(d *Document) { l.tally(d, 1) }
@@ -76,15 +80,7 @@ func (l *Log) tally(d *Document, by int64) {
 	l.Formats[d.Format] += by
 	l.Bytes += by * int64(len(d.Body))
 	for _, m := range d.scans {
-		l.Copies[m.copy] += by
-		l.kinds[m.kind] += by
-		l.poison[m.poison] += by
-		switch {
-		case m.offline:
-			l.offline += by
-		case m.late:
-			l.outOfTime += by
-		}
+		l.Count(m, by)
 	}
 	l.mu.Lock()
 	l.handed += by
@@ -124,7 +120,16 @@ func (l *Log) failing(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.Failed++
-	l.last = err
+	l.last, l.lastAt = plainly(err), time.Now()
+}
+
+// plainly is an error without the request that it came from: the URL is known.
+func plainly(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 func (l *Log) throttle() {
@@ -133,17 +138,25 @@ func (l *Log) throttle() {
 	l.Throttled++
 }
 
-// health is what a watch looks at.
-func (l *Log) health() (taken, failures, inFlight int64, last error) {
+// look is how the run goes, for the watch.
+func (l *Log) look() sent.Look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.taken, l.Failed, l.handed - l.answered, l.last
+	look := sent.Look{Settled: l.taken, Failures: l.Failed, InFlight: l.handed > l.answered}
+	if !l.lastAt.Before(l.watch.Since()) {
+		look.Last = l.last
+	}
+	return look
 }
 
 func (l *Log) inFlight() int {
-	_, _, n, _ := l.health()
-	return int(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.handed - l.answered)
 }
+
+// Outages are the times in which the ingress was away, in order.
+func (l *Log) Outages() []sent.Outage { return l.watch.Outages() }
 
 func (l *Log) progress() (made, acknowledged int64) {
 	l.mu.Lock()
@@ -176,36 +189,15 @@ func (l *Log) Unknown() int64 { return l.Made - l.Acknowledged() }
 
 // Sent counts as a report does.
 func (l *Log) Sent() report.Sent {
-	s := report.Sent{
-		Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Documents: l.Documents, Bytes: l.Bytes,
-		Offline: l.offline, Late: l.outOfTime, Kinds: map[string]int64{}, Copies: map[string]int64{}, Poison: map[string]int64{},
-	}
-	for k, n := range l.kinds {
-		if n > 0 {
-			s.Kinds[scans.Kind(k).String()] = n
-		}
-	}
-	for p, n := range l.poison {
-		if p := scans.Poison(p); n > 0 && p != scans.NotPoison {
-			s.Poison[p.String()] = n
-		}
-	}
-	for c, n := range l.Copies {
-		if n > 0 {
-			s.Copies[scans.Copy(c).String()] = n
-		}
-	}
+	s := report.Sent{Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Documents: l.Documents, Bytes: l.Bytes}
+	l.Tell(&s)
 	return s
 }
 
 // Bottleneck says in words that the load test itself set the limit: more than one event in a hundred was late by the tool.
 // Empty: it did not.
 func (l *Log) Bottleneck() string {
-	if l.LateByTool*100 <= l.Made {
-		return ""
-	}
-	return fmt.Sprintf("the load test did not keep its own pace: %d of %d events left in their documents more than %v late, up to %v, while it had connections free; lower the rate, or give it a core of its own",
-		l.LateByTool, l.Made, lateAfter, l.LateMostByTool.Round(time.Millisecond))
+	return sent.Bottleneck(l.LateByTool, l.Made, l.LateMostByTool, "connections free")
 }
 
 // Generator is one of its own that stands at the run's start.
@@ -230,7 +222,7 @@ func (l *Log) Walk(f func(said *Said, copies int) error) error {
 	if err != nil {
 		return err
 	}
-	for sent := int64(0); sent < l.Documents && failed == nil; sent++ {
+	for number := int64(0); number < l.Documents && failed == nil; number++ {
 		d := cutter.Next()
 		if d == nil {
 			break

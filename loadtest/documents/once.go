@@ -35,8 +35,8 @@ func Post(ctx context.Context, o *Options, t Target, key string, body []byte) er
 	case a.refused != nil:
 		return a.refused
 	}
-	if _, _, _, last := l.health(); last != nil {
-		return fmt.Errorf("%s: %s: %w", o.URL, plainly(last), context.Cause(ctx))
+	if l.last != nil { // whoever set it has returned
+		return fmt.Errorf("%s: %w: %w", o.URL, l.last, context.Cause(ctx))
 	}
 	return fmt.Errorf("%s: %w", o.URL, context.Cause(ctx))
 }

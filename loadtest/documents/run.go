@@ -13,6 +13,7 @@ import (
 
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -41,8 +42,6 @@ type Options struct {
 }
 
 const (
-	// lateAfter is from where on a document counts as late, as send has it.
-	lateAfter     = 10 * time.Millisecond
 	progressEvery = 250 * time.Millisecond
 	lookEvery     = 20 * time.Millisecond
 )
@@ -69,7 +68,6 @@ func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
 		work: make(chan posting), stop: stop, timer: time.NewTimer(time.Hour),
 	}
 	defer r.timer.Stop()
-	r.watch.log = l
 	var workers sync.WaitGroup
 	for range o.Connections {
 		workers.Go(func() { r.send(lasting) })
@@ -81,14 +79,14 @@ func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
 	close(r.work)
 	if left := r.drain(&workers, giveUp); left > 0 {
 		unknown := fmt.Errorf("%d documents were not answered within %v, and it is unknown whether the ingress has them", left, o.Grace)
-		if why := r.watch.away(time.Now()); why != "" {
+		if why := l.watch.Away(time.Now()); why != "" {
 			unknown = fmt.Errorf("%w: %s", unknown, why)
 		}
 		err = errors.Join(err, unknown)
 	}
 	r.poster.client.CloseIdleConnections()
 	l.Ended = time.Now()
-	r.watch.end(l.Ended)
+	l.watch.End(l.Ended)
 	if o.Progress != nil {
 		r.report(l.Ended)
 	}
@@ -141,14 +139,12 @@ type run struct {
 	poster  *poster
 	work    chan posting // shared
 	stop    context.CancelCauseFunc
-	watch   watch
 
 	timer    *time.Timer
 	now      time.Time
 	behind   time.Duration
 	waited   time.Duration // for a free connection, so far
-	since    time.Duration // when the first of the late documents in a row was due; below 0: the last one was in time
-	before   time.Duration // waited, when the last one that was in time left
+	backlog  sent.Backlog
 	looked   time.Time
 	reported time.Time
 }
@@ -158,10 +154,8 @@ var errRefused = errors.New("a document was refused")
 // all makes the documents and hands them out.
 func (r *run) all(ctx context.Context) error {
 	r.now = time.Now()
-	r.since = -1
 	r.log.begin(r.now)
 	r.looked, r.reported = r.now, r.now
-	r.watch.begin(r.now)
 	for ctx.Err() == nil {
 		d := r.cutter.Next()
 		if d == nil {
@@ -198,11 +192,11 @@ func (r *run) hand(ctx context.Context, p posting) bool {
 	case r.work <- p:
 	default:
 		from := time.Now()
-		for sent := false; !sent; {
+		for handed := false; !handed; {
 			r.timer.Reset(lookEvery)
 			select {
 			case r.work <- p:
-				sent = true
+				handed = true
 			case <-r.timer.C:
 				r.look()
 			case <-ctx.Done():
@@ -239,7 +233,7 @@ func (r *run) look() {
 	r.now = time.Now()
 	if r.now.Sub(r.looked) >= lookEvery {
 		r.looked = r.now
-		r.watch.look(r.now)
+		r.log.watch.Look(r.now, r.log.look())
 	}
 	if r.options.Progress != nil && r.now.Sub(r.reported) >= progressEvery {
 		r.report(r.now)
@@ -251,26 +245,22 @@ func (r *run) report(now time.Time) {
 	made, acked := r.log.progress()
 	r.options.Progress(send.Progress{
 		Made: made, Acknowledged: acked, Count: r.options.Count,
-		Elapsed: now.Sub(r.log.Began), Behind: max(0, r.behind), Away: r.watch.away(now),
+		Elapsed: now.Sub(r.log.Began), Behind: max(0, r.behind), Away: r.log.watch.Away(now),
 	})
 }
 
-// settleLate decides whether a document that leaves now is late, and whose fault it is, as send does: that of what takes it
-// where at least half of the time since the backlog began went by with all connections waiting for an answer.
+// settleLate takes note of a document that leaves late.
 func (r *run) settleLate(intended time.Duration, events int64) {
 	elapsed := time.Since(r.log.Began)
 	r.behind = elapsed - intended
-	if r.behind <= lateAfter {
-		r.since, r.before = -1, r.waited
+	late, byIngress := r.backlog.Leave(intended, elapsed, r.waited)
+	if !late {
 		return
-	}
-	if r.since < 0 {
-		r.since = intended
 	}
 	l := r.log
 	l.Late += events
 	l.LateMost = max(l.LateMost, r.behind)
-	if 2*(r.waited-r.before) >= elapsed-r.since {
+	if byIngress {
 		l.LateByIngress += events
 		return
 	}

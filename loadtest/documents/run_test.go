@@ -24,6 +24,7 @@ import (
 	"crossdock/loadtest/pace"
 	"crossdock/loadtest/scans"
 	"crossdock/loadtest/send"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -67,8 +68,8 @@ func (x *inbox) served(t *testing.T) string {
 // holds says what is not as the run's documents are.
 func (x *inbox) holds(t *testing.T, g *scans.Generator, count int64) {
 	t.Helper()
-	all, _ := cut(t, g, OwnSources(), count)
-	c, err := NewCutter(g.Again(), OwnSources(), count, nil)
+	all, _ := cut(t, g, ownSources(), count)
+	c, err := NewCutter(g.Again(), ownSources(), count, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func (x *inbox) holds(t *testing.T, g *scans.Generator, count int64) {
 }
 
 func options(url string) Options {
-	return Options{URL: url, Shape: OwnSources(), Connections: 4, Paced: true}
+	return Options{URL: url, Shape: ownSources(), Connections: 4, Paced: true}
 }
 
 func TestARunPostsEveryDocumentOnceWhenItIsDue(t *testing.T) {
@@ -265,7 +266,7 @@ func saved(t *testing.T, l *Log, g *scans.Generator) *Log {
 		t.Fatal(err)
 	}
 	other := retailer(t, func(l *scans.Load) { l.Seed = 99 }, pace.Segment{From: 1000, To: 1000, For: time.Hour})
-	var wrong *send.FileError
+	var wrong *sent.FileError
 	if _, err := ReadLog(bytes.NewReader(b.Bytes()), other, nil); !errors.As(err, &wrong) {
 		t.Errorf("another load: %v", err)
 	}
@@ -317,7 +318,7 @@ func TestCredentialsAreShownOverTheExactBytes(t *testing.T) {
 	if err := l.Save(&b); err != nil {
 		t.Fatal(err)
 	}
-	h, _, err := open(b.Bytes())
+	h, _, err := format().Read(&b)
 	if err != nil || h.Log.Shape.Default.Credentials != (Credentials{}) {
 		t.Errorf("credentials are saved: %v", err)
 	}

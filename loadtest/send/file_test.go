@@ -13,6 +13,7 @@ import (
 
 	"crossdock/avro/serde"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -22,7 +23,7 @@ func sentWithout(g *scans.Generator, n int64, missing func(seq int64) bool) *Log
 	made := g.Again()
 	for seq := range n {
 		scan := made.Next()
-		l.tally(scan)
+		l.Count(sent.MadeOf(scan), 1)
 		l.Made++
 		if !missing(seq) {
 			l.settled(l.topicOf(scan), seq, int32(seq%3), nil)
@@ -31,7 +32,7 @@ func sentWithout(g *scans.Generator, n int64, missing func(seq int64) bool) *Log
 	l.Began = time.Date(2026, 11, 27, 6, 0, 0, 123_456_789, time.UTC)
 	l.Ended = l.Began.Add(time.Minute)
 	l.Late, l.LateMost, l.LateByTool, l.LateByBroker, l.Bytes = 7, time.Second, 3, 4, 99
-	l.outages = []Outage{{From: l.Began.Add(time.Second), To: l.Began.Add(2 * time.Second), What: "gone"}}
+	l.watch.Restore([]sent.Outage{{From: l.Began.Add(time.Second), To: l.Began.Add(2 * time.Second), What: "gone"}})
 	return l
 }
 
@@ -81,59 +82,17 @@ func TestALogOfTenMillionEventsIsSmall(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLogOfThisRunIsRefusedByName(t *testing.T) {
+func TestALogOfAnotherLoadIsRefused(t *testing.T) {
 	g := generator(t, 1000)
 	file := saved(t, sentWithout(g, 500, func(seq int64) bool { return seq%7 == 0 }))
-	other := func() *scans.Generator {
-		load := g.Load()
-		load.Seed++
-		o, err := scans.NewEnriched(load)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+	load := g.Load()
+	load.Seed++
+	other, err := scans.NewEnriched(load)
+	if err != nil {
+		t.Fatal(err)
 	}
-	changed := func(at int, to byte) []byte {
-		c := bytes.Clone(file)
-		c[at] = to
-		return c
-	}
-	for name, c := range map[string]struct {
-		bytes []byte
-		g     *scans.Generator
-		says  string
-	}{
-		"nothing":              {nil, g, "not written by a load test"},
-		"another file":         {[]byte("{\"format\": 1, \"run\": \"r\"}"), g, "not written by a load test"},
-		"a newer version":      {changed(len(fileMagic), 9), g, "version 9"},
-		"a start alone":        {file[:fileStart+2], g, "cut short"},
-		"half a file":          {file[:len(file)/2], g, "checksum"},
-		"a changed byte":       {changed(len(file)/2, file[len(file)/2]^1), g, "checksum"},
-		"another load's":       {file, other(), "another load"},
-		"a file and something": {append(bytes.Clone(file), 0), g, "checksum"},
-	} {
-		_, err := ReadLog(bytes.NewReader(c.bytes), c.g, nil)
-		var e *FileError
-		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for n := range file { // no cut is taken for a whole
-		if _, err := ReadLog(bytes.NewReader(file[:n]), g, nil); err == nil {
-			t.Fatalf("the first %d of %d bytes are read as a log", n, len(file))
-		}
-	}
-}
-
-type full struct{}
-
-var errFull = errors.New("no space left on device")
-
-func (full) Write([]byte) (int, error) { return 0, errFull }
-
-func TestAFullDiskIsToldBySave(t *testing.T) {
-	l := sentWithout(generator(t, 1000), 100, func(int64) bool { return false })
-	if err := l.Save(full{}); !errors.Is(err, errFull) {
+	var e *sent.FileError
+	if _, err := ReadLog(bytes.NewReader(file), other, nil); !errors.As(err, &e) || !strings.Contains(err.Error(), "another load") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -146,7 +105,7 @@ func FuzzReadLog(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(saved(f, sentWithout(g, 100, func(seq int64) bool { return seq%2 == 0 })))
-	f.Add([]byte(fileMagic + "\x01"))
+	f.Add([]byte("xdk-sent\x01"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if l, err := ReadLog(bytes.NewReader(b), g, nil); err == nil && l.Acknowledged() > l.Made {
 			t.Errorf("%d acknowledged of %d", l.Acknowledged(), l.Made)

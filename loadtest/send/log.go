@@ -13,37 +13,33 @@ import (
 	"crossdock/avro/serde"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
 // A Log is what one run sent: a bit for each event, and the seed for all else.
 type Log struct {
-	Topic        string                       // of all events; empty: each went to its own, by Naming
-	Naming       topics.Naming                //
-	Planned      int64                        // events of the whole run
-	Made         int64                        // events handed to the producer
-	Copies       [scans.ReEnveloped + 1]int64 // of those, by scans.Copy
-	Bytes        int64                        // of their keys and values, before compression
+	Topic        string        // of all events; empty: each went to its own, by Naming
+	Naming       topics.Naming //
+	Planned      int64         // events of the whole run
+	Made         int64         // events handed to the producer
+	sent.Tally                 // of those
+	Bytes        int64         // of their keys and values, before compression
 	Began, Ended time.Time
 	// Late are the events that left more than 10 ms after they were due, where the run is paced, and LateMost is how late
 	// the latest left.
 	Late     int64
 	LateMost time.Duration
-	// LateByTool and LateByBroker part Late by what held the event up. The brokers did where at least half of the time
-	// since the backlog began, which is since the first of the late events in a row was due, was spent with all of
-	// Options.InFlight unacknowledged. Else the tool did: it had room to send, and did not come to it.
+	// LateByTool and LateByBroker part Late by what held the event up (sent.Backlog): the brokers, with all of
+	// Options.InFlight unacknowledged, or the tool, which had room to send and did not come to it.
 	LateByTool, LateByBroker int64
 	LateMostByTool           time.Duration
-
-	kinds     [256]int64 // made, by scans.Kind
-	poison    [256]int64 // made, by scans.Poison
-	offline   int64      // made, that a device kept while it had no network
-	outOfTime int64      // made, original movements that happened before they were due, offline ones left out
 
 	start     event.Micros
 	kafka     []kgo.Opt
 	serde     *serde.Serde
 	generator *scans.Generator // never moved: it makes those that replay
+	watch     *sent.Watch
 
 	mu         sync.Mutex            // guards all below, which the client's goroutine settles
 	acked      []uint64              // a bit for each event
@@ -52,27 +48,17 @@ type Log struct {
 	refused    int64
 	unsettled  int64 // the client was closed on them
 	first      error
-	outages    []Outage
 }
 
 func newLog(g *scans.Generator, o *Options) *Log {
 	return &Log{
 		Topic: o.Topic, Naming: o.Naming, Planned: o.Count, kafka: o.Kafka, serde: o.Serde, generator: g.Again(),
-		start: event.MicrosOf(g.Load().Start), acked: make([]uint64, (o.Count+63)/64),
+		start: event.MicrosOf(g.Load().Start), acked: make([]uint64, (o.Count+63)/64), watch: newWatch(),
 	}
 }
 
-// tally adds an event that is made to what is counted of all.
-func (l *Log) tally(scan *scans.Scan) {
-	l.Copies[scan.Copy]++
-	l.kinds[scan.Kind]++
-	l.poison[scan.Poison]++
-	switch {
-	case scan.Offline:
-		l.offline++
-	case scan.Kind.Movement() && scan.Copy == scans.Original && scan.Movement.Header.EventTime < scan.At:
-		l.outOfTime++
-	}
+func newWatch() *sent.Watch {
+	return sent.NewWatch(sent.Words{Silent: "the brokers do not answer", Nothing: "no acknowledgement"})
 }
 
 // topicOf is where an event goes.
@@ -185,44 +171,19 @@ func (l *Log) busiest() []topics.ID {
 }
 
 // Outages are the times in which brokers were away, in order.
-func (l *Log) Outages() []Outage {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.outages)
-}
+func (l *Log) Outages() []sent.Outage { return l.watch.Outages() }
 
 // Sent counts as a report does. What it says of kinds, copies and poison is of all that was made.
 func (l *Log) Sent() report.Sent {
-	s := report.Sent{
-		Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Bytes: l.Bytes, Offline: l.offline, Late: l.outOfTime,
-		Kinds: map[string]int64{}, Copies: map[string]int64{}, Poison: map[string]int64{},
-	}
-	for k, n := range l.kinds {
-		if n > 0 {
-			s.Kinds[scans.Kind(k).String()] = n
-		}
-	}
-	for p, n := range l.poison {
-		if p := scans.Poison(p); n > 0 && p != scans.NotPoison {
-			s.Poison[p.String()] = n
-		}
-	}
-	for c, n := range l.Copies {
-		if n > 0 {
-			s.Copies[scans.Copy(c).String()] = n
-		}
-	}
+	s := report.Sent{Planned: l.Planned, Made: l.Made, Acknowledged: l.Acknowledged(), Unknown: l.Unknown(), Bytes: l.Bytes}
+	l.Tell(&s)
 	return s
 }
 
 // Bottleneck says in words that the load test itself, and not the brokers or what is behind them, set the limit: more than
 // one event in a hundred was late by the tool. Empty: it did not.
 func (l *Log) Bottleneck() string {
-	if l.LateByTool*100 <= l.Made {
-		return ""
-	}
-	return fmt.Sprintf("the load test did not keep its own pace: %d of %d events left more than %v late, up to %v, while it had room to send; lower the rate, or give it a core of its own",
-		l.LateByTool, l.Made, lateAfter, l.LateMostByTool.Round(time.Millisecond))
+	return sent.Bottleneck(l.LateByTool, l.Made, l.LateMostByTool, "room to send")
 }
 
 // Rate is how many events a second were sent.

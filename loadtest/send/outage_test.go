@@ -134,7 +134,7 @@ func TestABrokerThatDoesNotAnswerIsAwayToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	outages := l.Outages()
-	if len(outages) != 1 || outages[0].To.Sub(outages[0].From) < silence || !strings.Contains(outages[0].What, "do not answer") {
+	if len(outages) != 1 || outages[0].To.Sub(outages[0].From) < time.Second || !strings.Contains(outages[0].What, "do not answer") {
 		t.Errorf("outages %+v", outages)
 	}
 	same(t, replayed(t, l), onTopic(t, kafka))

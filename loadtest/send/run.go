@@ -8,6 +8,7 @@ import (
 
 	"crossdock/avro/event"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/sent"
 	"crossdock/topology/topics"
 )
 
@@ -19,7 +20,7 @@ type run struct {
 	generator *scans.Generator
 	log       *Log
 	slots     *slots
-	watch     *watch
+	health    *health
 	names     [topics.Count]string // of the topics, where there is more than one
 
 	start    event.Micros
@@ -27,7 +28,7 @@ type run struct {
 	now      time.Time   // of the last look at the clock
 	behind   time.Duration
 	waited   time.Duration // for slots, so far
-	backlog  backlog
+	backlog  sent.Backlog
 	timer    *time.Timer
 	looked   time.Time
 	reported time.Time
@@ -35,7 +36,7 @@ type run struct {
 
 func newRun(g *scans.Generator, o *Options, client *kgo.Client, l *Log, h *health) *run {
 	r := &run{
-		options: o, client: client, generator: g, log: l, slots: newSlots(o, l), start: event.MicrosOf(g.Load().Start),
+		options: o, client: client, generator: g, log: l, health: h, slots: newSlots(o, l), start: event.MicrosOf(g.Load().Start),
 		timer: time.NewTimer(time.Hour),
 	}
 	for id := range topics.Count {
@@ -44,7 +45,6 @@ func newRun(g *scans.Generator, o *Options, client *kgo.Client, l *Log, h *healt
 			r.names[id] = o.Topic
 		}
 	}
-	r.watch = &watch{health: h, log: l}
 	return r
 }
 
@@ -52,7 +52,8 @@ func newRun(g *scans.Generator, o *Options, client *kgo.Client, l *Log, h *healt
 func (r *run) all(ctx context.Context) error {
 	defer r.timer.Stop()
 	r.now = time.Now()
-	r.log.Began, r.looked, r.reported, r.watch.good = r.now, r.now, r.now, r.now
+	r.log.Began, r.looked, r.reported = r.now, r.now, r.now
+	r.log.watch.Begin(r.now)
 	for r.log.Made < r.options.Count {
 		if r.log.failed() {
 			return nil // Run reports it
@@ -135,7 +136,7 @@ func (r *run) one(s *slot, intended time.Time) {
 	}
 	l := r.log
 	l.Made++
-	l.tally(scan)
+	l.Count(sent.MadeOf(scan), 1)
 	s.seq, s.intended, s.topic = scan.Seq, intended, l.topicOf(scan)
 	s.buffer = r.generator.AppendKey(s.buffer[:0])
 	key := len(s.buffer)
@@ -159,7 +160,9 @@ func (r *run) look() {
 	r.now = time.Now()
 	if r.now.Sub(r.looked) >= lookEvery {
 		r.looked = r.now
-		r.watch.look(r.now)
+		w, settled := r.log.watch, r.log.settledSoFar()
+		failures, last := r.health.since(w.Since())
+		w.Look(r.now, sent.Look{Settled: settled, InFlight: settled < r.log.Made, Failures: failures, Last: last})
 	}
 	if r.options.Progress != nil && r.now.Sub(r.reported) >= progressEvery {
 		r.report(r.now)
@@ -170,7 +173,7 @@ func (r *run) report(now time.Time) {
 	r.reported = now
 	r.options.Progress(Progress{
 		Made: r.log.Made, Acknowledged: r.log.Acknowledged(), Count: r.options.Count,
-		Elapsed: now.Sub(r.log.Began), Behind: max(0, r.behind), Away: r.watch.away(now),
+		Elapsed: now.Sub(r.log.Began), Behind: max(0, r.behind), Away: r.log.watch.Away(now),
 	})
 }
 
@@ -196,34 +199,20 @@ func (r *run) drain() int {
 	}
 }
 
-// A backlog is a stretch of the run in which every event is late.
-type backlog struct {
-	late   bool
-	since  time.Duration // when its first event was due
-	waited time.Duration // run.waited when the last event that was in time left
-}
-
-// settleLate decides whether an event that leaves now is late, and whose fault it is: the brokers' where at least half of
-// the time since the backlog began went by waiting for one of the events in flight to be acknowledged, all slots being
-// taken; the tool's otherwise, since nothing but itself kept it from sending. What is late because the tool catches up
-// after an outage is the brokers' by this rule, as long as catching up takes no longer than the outage did.
+// settleLate takes note of an event that leaves late.
 func (r *run) settleLate(intended, elapsed time.Duration) {
 	r.behind = elapsed - intended
-	b := &r.backlog
-	if r.behind <= lateAfter {
-		b.late, b.waited = false, r.waited
+	late, byBroker := r.backlog.Leave(intended, elapsed, r.waited)
+	if !late {
 		return
-	}
-	if !b.late {
-		b.late, b.since = true, intended
 	}
 	l := r.log
 	l.Late++
 	l.LateMost = max(l.LateMost, r.behind)
-	if 2*(r.waited-b.waited) >= elapsed-b.since {
+	if byBroker {
 		l.LateByBroker++
-	} else {
-		l.LateByTool++
-		l.LateMostByTool = max(l.LateMostByTool, r.behind)
+		return
 	}
+	l.LateByTool++
+	l.LateMostByTool = max(l.LateMostByTool, r.behind)
 }

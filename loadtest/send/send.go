@@ -70,8 +70,6 @@ const (
 	progressEvery = 250 * time.Millisecond
 	// lookEvery is how often the run looks whether the brokers answer: how exact an outage's ends are.
 	lookEvery = 20 * time.Millisecond
-	// lateAfter is from where on an event counts as late: the tool, not the pipeline, would be what is measured.
-	lateAfter = 10 * time.Millisecond
 	// burst is how many events are made between two looks at the clock: about a millisecond's worth at the highest rate.
 	burst = 256
 	// unknownTopicRetries lets a topic be unknown while brokers come back, some half a minute; a run to a topic that is
@@ -104,7 +102,7 @@ func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
 	err = r.all(ctx)
 	if left := r.drain(); left > 0 {
 		unknown := fmt.Errorf("%d events were not acknowledged within %v, and it is unknown whether the brokers have them", left, o.Grace)
-		if why := r.watch.away(time.Now()); why != "" {
+		if why := l.watch.Away(time.Now()); why != "" {
 			unknown = fmt.Errorf("%w: %s", unknown, why)
 		}
 		err = errors.Join(err, unknown)
@@ -112,7 +110,7 @@ func Run(ctx context.Context, g *scans.Generator, o Options) (*Log, error) {
 	client.Close() // what is still in flight fails now, and stays unknown
 	r.slots.settle()
 	l.Ended = time.Now()
-	r.watch.end(l.Ended)
+	l.watch.End(l.Ended)
 	if o.Progress != nil {
 		r.report(l.Ended)
 	}

@@ -7,13 +7,14 @@ import (
 	"crossdock/loadtest/documents"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/send"
+	"crossdock/loadtest/sent"
 	"crossdock/loadtest/verify"
 )
 
 // A sentLog is what is known of a load that was sent, by whatever entry.
 type sentLog interface {
 	Sent() report.Sent
-	Outages() []send.Outage
+	Outages() []sent.Outage
 	Bottleneck() string
 	Save(w io.Writer) error
 	totals() totals
