@@ -64,7 +64,7 @@ func (t *trial) attempt(ctx context.Context, name, file string, rate float64, b 
 	}
 	l := t.body()
 	o := &outcome{
-		rate: rate, lag: l.lags, lagKnown: l.lagEnd >= 0, from: warm, to: l.plan.Duration(),
+		rate: rate, lag: l.lags.All(), lagKnown: l.lagEnd >= 0, from: warm, to: l.plan.Duration(),
 		unsent: l.plan.Count() - l.course.at(l.plan.Duration()).made, bottleneck: l.log.Bottleneck(), outage: len(l.log.Outages()) > 0,
 	}
 	seen := latency.Look(l.recorders...).Since(l.afterWarm)

@@ -14,6 +14,7 @@ import (
 	"crossdock/loadtest/profile"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
+	"crossdock/loadtest/series"
 	"crossdock/loadtest/watch"
 	"crossdock/topology/topics"
 )
@@ -38,9 +39,9 @@ type load struct {
 	rows      bool            // ClickHouse was looked at
 
 	drained   bool
-	ended     time.Time // when the last output was seen, or was given up
-	lagEnd    int64     // of the stages together when the last event was sent; -1: unknown
-	lags      []point   // of the stages together, while it was sent
+	ended     time.Time            // when the last output was seen, or was given up
+	lagEnd    int64                // of the stages together when the last event was sent; -1: unknown
+	lags      series.Series[point] // of the stages together, while it was sent
 	warmUp    time.Duration
 	afterWarm *latency.Snapshot // what was seen when the warm-up ended; nil: there was none
 	notes     []string
@@ -65,7 +66,7 @@ func (e *errStageEnded) Unwrap() error { return e.err }
 
 // one sends one load and waits until it has come out. What was sent of it is added to t.sent, with an error as well.
 func (t *trial) one(ctx context.Context, name, file string, p *profile.Profile, warmUp *time.Duration) error {
-	l := &load{profile: p, entry: t.o.Entry, lagEnd: -1, part: Part{Name: name, Space: t.space(len(t.sent)), Seed: t.o.Seed, Log: file, ProfileText: p.YAML()}}
+	l := &load{profile: p, entry: t.o.Entry, lagEnd: -1, lags: series.New[point](maxPoints), part: Part{Name: name, Space: t.space(len(t.sent)), Seed: t.o.Seed, Log: file, ProfileText: p.YAML()}}
 	if warmUp != nil {
 		l.warmUp = *warmUp
 	}
@@ -186,7 +187,7 @@ func (t *trial) send(ctx context.Context, l *load) error {
 		l.close(lasting)
 		return err
 	}
-	l.course = &course{}
+	l.course = newCourse()
 	g := l.generator.Again()
 	var began atomic.Int64 // nanoseconds of Unix time, when the first event is due; 0: not yet
 	sending, stop := context.WithCancelCause(ctx)
@@ -272,13 +273,13 @@ func (t *trial) follow(l *load, began *atomic.Int64, stop context.CancelCauseFun
 		}
 		sum := l.lag()
 		if sum >= 0 {
-			l.lags = append(l.lags, point{elapsed, sum})
+			l.lags.Add(point{elapsed, sum})
 		}
 		quantiles, _ := window.Look(elapsed).Latency(hop)
 		made := l.course.latest()
 		t.o.Progress(Progress{
 			Phase: Sending, Part: l.part.Name, Elapsed: elapsed, Of: l.plan.Duration(), Rate: l.plan.Rate(elapsed),
-			Made: made.Made, Planned: l.plan.Count(), MadeRate: l.course.recently(recent), Behind: made.Behind,
+			Made: made.Made, Planned: l.plan.Count(), MadeRate: l.course.recently(), Behind: made.Behind,
 			Lag: sum, P99: time.Duration(quantiles.P99) * time.Microsecond, Hop: hop.String(), Away: made.Away,
 		})
 	}

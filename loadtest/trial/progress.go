@@ -1,10 +1,12 @@
 package trial
 
 import (
+	"sort"
 	"sync"
 	"time"
 
 	"crossdock/loadtest/send"
+	"crossdock/loadtest/series"
 )
 
 // A Phase is what a trial is doing.
@@ -42,23 +44,37 @@ type pulse struct {
 	made, acked int64
 }
 
-// A course keeps the looks at how the sending went, from which its slices are told.
+// maxPulses is how many looks a course keeps, and maxPoints how many lags a load does: a report has 600 slices at most.
+const (
+	maxPulses = 4096
+	maxPoints = 4096
+)
+
+// A course keeps looks at how the sending went, from which its slices are told.
 type course struct {
 	mu     sync.Mutex // guards all below
-	pulses []pulse    // the first is 0 at 0
+	pulses series.Series[pulse]
+	lately []pulse // those of the last while, and the one before
 	last   send.Progress
 }
+
+func newCourse() *course { return &course{pulses: series.New[pulse](maxPulses)} }
 
 func (c *course) note(p send.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = p
-	if len(c.pulses) == 0 {
-		c.pulses = append(c.pulses, pulse{})
+	if p.Elapsed <= c.pulses.Last().at {
+		return
 	}
-	if last := c.pulses[len(c.pulses)-1]; p.Elapsed > last.at {
-		c.pulses = append(c.pulses, pulse{p.Elapsed, p.Made, p.Acknowledged})
+	now := pulse{p.Elapsed, p.Made, p.Acknowledged}
+	c.pulses.Add(now)
+	c.lately = append(c.lately, now)
+	old := 0
+	for old+1 < len(c.lately) && c.lately[old+1].at <= now.at-recent {
+		old++
 	}
+	c.lately = append(c.lately[:0], c.lately[old:]...)
 }
 
 // latest is the last look.
@@ -69,47 +85,41 @@ func (c *course) latest() send.Progress {
 }
 
 // recently is how many events were made a second over the last while.
-func (c *course) recently(over time.Duration) float64 {
+func (c *course) recently() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.pulses) < 2 {
+	last := c.pulses.Last()
+	from := max(0, last.at-recent)
+	if last.at <= from {
 		return 0
 	}
-	last := c.pulses[len(c.pulses)-1]
-	first := c.between(last.at - over)
-	if last.at <= first.at {
-		return 0
-	}
-	return float64(last.made-first.made) / (last.at - first.at).Seconds()
+	first := between(len(c.lately), func(i int) pulse { return c.lately[i] }, from)
+	return float64(last.made-first.made) / (last.at - from).Seconds()
 }
 
 // at is how far the sending was at a time, between two looks as if it had gone on evenly.
 func (c *course) at(t time.Duration) pulse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.between(t)
+	return between(c.pulses.Len(), c.pulses.At, t)
 }
 
-// between wants mu held.
-func (c *course) between(t time.Duration) pulse {
-	if t <= 0 || len(c.pulses) == 0 {
+// between tells a time from n looks in their order. Before the first one stands 0 at 0.
+func between(n int, look func(int) pulse, t time.Duration) pulse {
+	i := sort.Search(n, func(i int) bool { return look(i).at > t })
+	if t <= 0 || n == 0 {
 		return pulse{}
 	}
-	lo, hi := 0, len(c.pulses)-1
-	if t >= c.pulses[hi].at {
-		p := c.pulses[hi]
-		p.at = t
-		return p
+	var a pulse
+	if i > 0 {
+		a = look(i - 1)
 	}
-	for hi-lo > 1 {
-		if mid := (lo + hi) / 2; c.pulses[mid].at <= t {
-			lo = mid
-		} else {
-			hi = mid
-		}
+	if i == n {
+		a.at = t
+		return a
 	}
-	a, b := c.pulses[lo], c.pulses[hi]
+	b := look(i)
 	part := float64(t-a.at) / float64(b.at-a.at)
-	between := func(x, y int64) int64 { return x + int64(part*float64(y-x)) }
-	return pulse{t, between(a.made, b.made), between(a.acked, b.acked)}
+	even := func(x, y int64) int64 { return x + int64(part*float64(y-x)) }
+	return pulse{t, even(a.made, b.made), even(a.acked, b.acked)}
 }

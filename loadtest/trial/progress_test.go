@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func TestACourseTellsSlicesBetweenItsLooks(t *testing.T) {
-	var c course
+	c := newCourse()
 	if got := c.at(time.Second); got != (pulse{}) {
 		t.Errorf("before the first look: %+v", got)
 	}
@@ -38,8 +39,36 @@ func TestACourseTellsSlicesBetweenItsLooks(t *testing.T) {
 			t.Errorf("at %v: %+v, want %+v", at, got, want)
 		}
 	}
-	if got := c.recently(2 * time.Second); got != 200 {
-		t.Errorf("%v a second lately, want 200", got)
+	if got := c.recently(); math.Abs(got-500.0/3) > 1e-9 { // of the whole, which is less than a while
+		t.Errorf("%v a second lately", got)
+	}
+	c.note(send.Progress{Elapsed: 6 * time.Second, Made: 2000, Acknowledged: 2000})
+	if got := c.recently(); got != 380 { // since the first second, when it were 100
+		t.Errorf("%v a second lately, want 380", got)
+	}
+}
+
+// A course of a week keeps no more than one of an hour, tells its slices as well, and what is recent as exactly.
+func TestACourseIsBoundedHoweverLong(t *testing.T) {
+	c := newCourse()
+	const looks = 7 * 24 * 3600 // every second is enough
+	for i := 1; i <= looks; i++ {
+		rate := int64(100)
+		if i > looks-4 {
+			rate = 1000
+		}
+		c.note(send.Progress{Elapsed: time.Duration(i) * time.Second, Made: c.latest().Made + rate, Acknowledged: c.latest().Made})
+	}
+	if n := c.pulses.Len(); n > maxPulses || n < maxPulses/2 || cap(c.lately) > 64 {
+		t.Fatalf("%d looks, and %d of late", n, cap(c.lately))
+	}
+	for _, at := range []int64{1, 1008, looks / 7, looks / 2} {
+		if got := c.at(time.Duration(at) * time.Second).made; got < 100*at-1 || got > 100*at {
+			t.Errorf("%d made after %d s", got, at)
+		}
+	}
+	if got := c.recently(); got != (4*1000+100)/5 {
+		t.Errorf("%v a second lately", got)
 	}
 }
 

@@ -31,7 +31,8 @@ func (w *Watch) Processes(events int64) []report.Process {
 			p.From = "process table"
 		}
 		base := w.base.targets[i].cpu // 0 where it was not there yet
-		for _, l := range w.looks {
+		for n := range w.looks.Len() {
+			l := w.looks.At(n)
 			if s := l.targets[i]; s.ok {
 				p.CPUSeconds = s.cpu - base
 				p.Samples = append(p.Samples, report.Sample{At: max(0, l.at.Sub(w.began).Seconds()), CPUSeconds: p.CPUSeconds, Bytes: s.bytes})
@@ -97,25 +98,25 @@ func (w *Watch) Fill(slices []report.Slice) {
 		s.Commits = int64(math.Round(w.commitsBy(end))) - int64(math.Round(w.commitsBy(start)))
 		s.Lag = make(map[string]int64)
 		// Looks come once a second or more seldom, and not on the second.
-		n := sort.Search(len(w.looks), func(n int) bool { return w.looks[n].at.After(end) })
-		within := max(seconds(s.Seconds), 2*time.Duration(w.each)*w.options.Every)
-		if n > 0 && end.Sub(w.looks[n-1].at) < within {
-			maps.Copy(s.Lag, w.looks[n-1].lag)
+		n := sort.Search(w.looks.Len(), func(n int) bool { return w.looks.At(n).at.After(end) })
+		within := max(seconds(s.Seconds), 2*time.Duration(w.looks.Each())*w.options.Every)
+		if n > 0 && end.Sub(w.looks.At(n-1).at) < within {
+			maps.Copy(s.Lag, w.looks.At(n-1).lag)
 		}
 	}
 }
 
 // commitsBy is how many transactions were committed since the run began, between two looks by a straight line.
 func (w *Watch) commitsBy(at time.Time) float64 {
-	n := sort.Search(len(w.looks), func(n int) bool { return w.looks[n].at.After(at) })
+	n := sort.Search(w.looks.Len(), func(n int) bool { return w.looks.At(n).at.After(at) })
 	before := w.base
 	if n > 0 {
-		before = w.looks[n-1]
+		before = w.looks.At(n - 1)
 	}
-	if n == len(w.looks) || !at.After(before.at) {
+	if n == w.looks.Len() || !at.After(before.at) {
 		return before.commits - w.base.commits
 	}
-	after := w.looks[n]
+	after := w.looks.At(n)
 	part := float64(at.Sub(before.at)) / float64(after.at.Sub(before.at))
 	return before.commits + part*(after.commits-before.commits) - w.base.commits
 }

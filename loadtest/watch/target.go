@@ -26,13 +26,13 @@ type sample struct {
 type target struct {
 	Target
 	cpu     counter
-	looked  bool               // its metrics were seen before
-	started float64            // process_start_time_seconds at the last look
-	stages  map[string]*series // by application id
+	looked  bool                    // its metrics were seen before
+	started float64                 // process_start_time_seconds at the last look
+	stages  map[string]*application // by application id
 }
 
-// series are the counters of one application on one target.
-type series struct {
+// application are the counters of one application on one target.
+type application struct {
 	commits, aborted, records counter
 	buckets                   map[float64]*counter // cumulative, by upper edge in seconds
 }
@@ -59,7 +59,7 @@ func (c *counter) see(value float64, appeared bool) {
 // restart says that the process began anew: whatever the counter is next, it has counted since.
 func (c *counter) restart() { c.known, c.last = true, 0 }
 
-func newTarget(t Target) *target { return &target{Target: t, stages: make(map[string]*series)} }
+func newTarget(t Target) *target { return &target{Target: t, stages: make(map[string]*application)} }
 
 // scrapeWithin bounds a look at one target's metrics, and scrapeBytes its answer.
 const (
@@ -161,9 +161,9 @@ func (t *target) restart() {
 	t.looked = true
 }
 
-func (t *target) stage(app string) *series {
+func (t *target) stage(app string) *application {
 	if t.stages[app] == nil {
-		t.stages[app] = &series{buckets: make(map[float64]*counter)}
+		t.stages[app] = &application{buckets: make(map[float64]*counter)}
 	}
 	return t.stages[app]
 }

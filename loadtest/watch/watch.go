@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crossdock/loadtest/series"
 )
 
 // A Target is one process to watch.
@@ -43,7 +45,7 @@ type Options struct {
 // Own is the name of the own process.
 const Own = "loadtest"
 
-// maxLooks is how many looks are kept: when there are more, every other one goes. A run of 600 slices has two for each.
+// maxLooks is how many looks are kept. A run of 600 slices has two for each, as long as it is a short one.
 const maxLooks = 1200
 
 // A Watch looks at one run.
@@ -60,9 +62,7 @@ type Watch struct {
 	began time.Time
 	base  look // the last one before the run began
 	last  look
-	looks []look  // in order of time
-	each  int     // looks for one that is kept
-	taken int     // since the run began
+	looks series.Series[look]
 	total int     // since the watch started, for the notes
 	peaks []int64 // by target, bytes, since the run began
 	fault map[string]*fault
@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*Watch, error) {
 	o.Targets = append([]Target{{Name: Own, PID: os.Getpid()}}, o.Targets...)
 	w := &Watch{
 		options: o, http: &http.Client{Transport: &http.Transport{}}, stopped: make(chan struct{}),
-		started: time.Now(), each: 1, fault: make(map[string]*fault),
+		started: time.Now(), looks: series.New[look](maxLooks), fault: make(map[string]*fault),
 	}
 	w.began = w.started
 	names := make(map[string]bool)
@@ -176,25 +176,12 @@ func (w *Watch) failed(what string, err error) {
 	w.fault[what].last = err
 }
 
-// keep adds a look, and thins out the others where they have become many.
+// keep adds a look.
 func (w *Watch) keep(l look) {
 	w.last = l
-	w.taken++
 	w.total++
-	if w.taken%w.each != 0 {
-		return
-	}
 	l.stages = nil // only what the run began and ended with is needed whole
-	w.looks = append(w.looks, l)
-	if len(w.looks) < maxLooks {
-		return
-	}
-	w.each *= 2
-	for i := range len(w.looks) / 2 {
-		w.looks[i] = w.looks[2*i+1]
-	}
-	clear(w.looks[len(w.looks)/2:])
-	w.looks = w.looks[:len(w.looks)/2]
+	w.looks.Add(l)
 }
 
 // stages adds up the targets.
@@ -223,7 +210,7 @@ func (w *Watch) Begin(began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began, w.base = began, w.last
-	w.looks, w.taken, w.each = w.looks[:0], 0, 1
+	w.looks = series.New[look](maxLooks)
 	for i, t := range w.last.targets {
 		w.peaks[i] = t.bytes
 	}
@@ -233,9 +220,6 @@ func (w *Watch) Begin(began time.Time) {
 func (w *Watch) Stop(ctx context.Context) {
 	w.cancel()
 	<-w.stopped
-	w.mu.Lock()
-	w.each = 1 // the last look is kept
-	w.mu.Unlock()
 	w.look(ctx)
 	w.http.CloseIdleConnections()
 	if w.groups != nil {

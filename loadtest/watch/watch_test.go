@@ -251,9 +251,11 @@ func TestSlicesHaveTheLagAtTheirEndAndTheCommitsBetween(t *testing.T) {
 	}
 	w.base = at(-0.5, 100, nil)
 	w.options.Every = time.Second
-	w.looks = []look{
+	for _, l := range []look{
 		at(0.5, 110, map[string]int64{"inventory": 5}), at(1.5, 130, map[string]int64{"inventory": 7, "sink": 90}),
 		at(2.5, 130, nil), at(3.5, 150, map[string]int64{"sink": 1}),
+	} {
+		w.looks.Add(l)
 	}
 	slices := []report.Slice{{At: 0, Seconds: 1}, {At: 1, Seconds: 1}, {At: 2, Seconds: 1}, {At: 3, Seconds: 0.6}, {At: 10, Seconds: 1}}
 	w.Fill(slices)
@@ -266,7 +268,7 @@ func TestSlicesHaveTheLagAtTheirEndAndTheCommitsBetween(t *testing.T) {
 	}
 }
 
-// However long the run: the looks are few, evenly spread, and the last one is there.
+// However long the run: the looks are few, and commits are told from them as if all were there.
 func TestLooksAreThinnedOut(t *testing.T) {
 	w := still(t)
 	w.Begin(time.Now())
@@ -274,19 +276,11 @@ func TestLooksAreThinnedOut(t *testing.T) {
 	w.mu.Lock()
 	for i := range n {
 		w.keep(look{at: w.began.Add(time.Duration(i+1) * time.Second), targets: make([]sample, 1), commits: float64(i + 1)})
-		if len(w.looks) > maxLooks {
-			t.Fatal(len(w.looks))
+		if w.looks.Len() > maxLooks {
+			t.Fatal(w.looks.Len())
 		}
 	}
 	w.mu.Unlock()
-	if len(w.looks) < maxLooks/2 {
-		t.Fatalf("%d looks left", len(w.looks))
-	}
-	for i := 1; i < len(w.looks); i++ {
-		if apart := w.looks[i].at.Sub(w.looks[i-1].at); apart != time.Duration(w.each)*time.Second {
-			t.Fatalf("look %d is %v after the one before, want %ds", i, apart, w.each)
-		}
-	}
 	slices := []report.Slice{{At: 0, Seconds: 5000}}
 	w.Fill(slices)
 	if slices[0].Commits != 5000 {
@@ -309,11 +303,11 @@ func TestStopTakesALastLook(t *testing.T) {
 
 func TestALookThatWasCutOffIsNone(t *testing.T) {
 	w := still(t, Target{Name: "p", Metrics: "http://127.0.0.1:1/metrics"})
-	before := len(w.looks)
+	before := w.looks.Len()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("stopped"))
 	w.look(ctx)
-	if len(w.looks) != before {
+	if w.looks.Len() != before {
 		t.Error("it was kept")
 	}
 }
