@@ -2,9 +2,10 @@ package config
 
 import (
 	"reflect"
-	"sort"
 	"strings"
 	"time"
+
+	"crossdock/internal/spelling"
 )
 
 // A Key is one setting: its dotted name, where "*" stands for the name of a source, its type and what it means.
@@ -73,42 +74,15 @@ func matches(pattern, name string) bool {
 	return true
 }
 
-// nearest returns the known name that is fewest edits away, for an error that helps.
+// nearest is the setting or section that someone meant, or "".
 func nearest(keys []Key, name string) string {
-	type candidate struct {
-		name string
-		far  int
-	}
-	var all []candidate
-	for _, k := range keys {
-		all = append(all, candidate{k.Name, distance(k.Name, name)})
-	}
-	sort.SliceStable(all, func(i, j int) bool { return all[i].far < all[j].far })
-	if len(all) == 0 || all[0].far > max(2, len(name)/2) {
-		return ""
-	}
-	return all[0].name
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+	return spelling.Nearest(func(yield func(string) bool) {
+		for _, k := range keys {
+			if !yield(k.Name) {
+				return
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
 		}
-	}
-	return row[len(b)]
+	}, name)
 }
 
 func isDuration(t reflect.Type) bool { return t == reflect.TypeFor[time.Duration]() }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"crossdock/internal/spelling"
 	"crossdock/loadtest/latency"
 	"crossdock/loadtest/pace"
 )
@@ -128,44 +129,13 @@ func hopDoc(h latency.Hop) string {
 	}[h]
 }
 
-// nearest is the key or section that someone meant, or "". One with the same last part in another section is near too.
+// nearest is the key or section that someone meant, or "".
 func nearest(all []setting, name string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, s := range all {
-		far := min(distance(s.key, name), distance(last(s.key), last(name))+2)
-		if far < least {
-			best, least = s.key, far
-		}
-		for section := parent(s.key); section != ""; section = parent(section) {
-			if far := distance(section, name); far < least {
-				best, least = section, far
+	return spelling.Nearest(func(yield func(string) bool) {
+		for _, s := range all {
+			if !yield(s.key) {
+				return
 			}
 		}
-	}
-	return best
-}
-
-func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
-
-func parent(key string) string { return key[:max(0, strings.LastIndexByte(key, '.'))] }
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	}, name)
 }

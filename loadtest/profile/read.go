@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"crossdock/internal/spelling"
 )
 
 // The bounds of what is read.
@@ -72,7 +74,7 @@ func open(nameOrPath, dir string) (document, error) {
 	}
 	if !strings.ContainsAny(nameOrPath, `/\.`) {
 		return document{}, fmt.Errorf("no profile %q: %sgive one of %s, or the path of a YAML file",
-			nameOrPath, suggest(nearestName(nameOrPath)), strings.Join(Names(), ", "))
+			nameOrPath, suggest(spelling.Nearest(slices.Values(Names()), nameOrPath)), strings.Join(Names(), ", "))
 	}
 	path := nameOrPath
 	if !filepath.IsAbs(path) {

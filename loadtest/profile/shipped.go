@@ -26,16 +26,6 @@ func shippedText(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
-func nearestName(name string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, n := range Names() {
-		if far := distance(n, name); far < least {
-			best, least = n, far
-		}
-	}
-	return best
-}
-
 // WriteTable lists the shipped profiles: rates in events a second, how many events the whole run has, and what it is for.
 func WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
