@@ -66,6 +66,11 @@ type Runtime struct {
 	SessionTimeout    time.Duration `mapstructure:"session_timeout" doc:"A silent process loses its partitions after this (session.timeout.ms)"`
 	// TransactionTimeout bounds the others: the end of a transaction may take 4/5 of it, and giving up partitions half.
 	TransactionTimeout time.Duration `mapstructure:"transaction_timeout" doc:"The brokers abort a transaction that is open longer (transaction.timeout.ms); below session_timeout"`
+
+	StandbyReplicas int           `mapstructure:"standby_replicas" doc:"Other processes that keep the state of each partition up to date, so that a failover reads nothing (num.standby.replicas)"`
+	WarmupLag       int64         `mapstructure:"warmup_lag" doc:"A partition moves to another process once that has so few records of its changelogs left to read (acceptable.recovery.lag)"`
+	MaxWarmups      int           `mapstructure:"max_warmups" doc:"Partitions of a stage that warm up at a time before they move (max.warmup.replicas)"`
+	ProbingInterval time.Duration `mapstructure:"probing_interval" doc:"Partitions that have warmed up wait no longer than this for the others (probing.rebalance.interval.ms)"`
 }
 
 // State is where stages keep their state: a cache in memory over a disk, behind which stand the changelogs.
@@ -149,6 +154,7 @@ func Default() Config {
 		Runtime: Runtime{
 			CommitMinInterval: 5 * time.Millisecond, CommitInterval: 100 * time.Millisecond, CommitMaxRecords: 20_000,
 			CommitMaxBytes: 32 << 20, SessionTimeout: 45 * time.Second, TransactionTimeout: 10 * time.Second,
+			WarmupLag: 10_000, MaxWarmups: 8, ProbingInterval: time.Minute,
 		},
 		State:      State{CacheBytes: 256 << 20, FlushInterval: 5 * time.Second},
 		Inventory:  Inventory{Ledger: true},

@@ -80,6 +80,14 @@ func (c *Config) validate() []error {
 	} else if c.Runtime.CommitInterval > t/2 {
 		wrong("runtime.commit_interval: %v is more than half of runtime.transaction_timeout %v", c.Runtime.CommitInterval, t)
 	}
+	between(wrong, "runtime.standby_replicas", c.Runtime.StandbyReplicas, 0, 16)
+	if c.Runtime.WarmupLag < 1 {
+		wrong("runtime.warmup_lag: %d is less than 1", c.Runtime.WarmupLag)
+	}
+	between(wrong, "runtime.max_warmups", c.Runtime.MaxWarmups, 1, 1000)
+	if c.Runtime.ProbingInterval < time.Second {
+		wrong("runtime.probing_interval: %v is less than 1s", c.Runtime.ProbingInterval)
+	}
 	if c.State.CacheBytes < 16<<20 {
 		wrong("state.cache_bytes: %d is less than 16 MiB (16777216)", c.State.CacheBytes)
 	}

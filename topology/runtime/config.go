@@ -64,6 +64,18 @@ type Config struct {
 	// is most of a failover. Default 250 ms.
 	MetadataMinAge time.Duration
 
+	// StandbyReplicas is how many other instances keep the state of each partition up to date, so that a failover reads nothing
+	// (num.standby.replicas). Default 0.
+	StandbyReplicas int
+	// WarmupLag is how many offsets of its changelogs an instance may have to read of a partition that is given to it while another
+	// has its state (acceptable.recovery.lag). Default 10,000.
+	WarmupLag int64
+	// MaxWarmups is how many partitions of the application warm up at a time, beside standbys (max.warmup.replicas). Default 8.
+	MaxWarmups int
+	// ProbingInterval is when partitions move that have warmed up while others of the instance have not. When all have, they
+	// move at once. Kafka Streams: probing.rebalance.interval.ms. Default 1 min.
+	ProbingInterval time.Duration
+
 	// PanicsPerMinute is how many records a worker may isolate in a minute because the processor panicked; more stop it
 	// by name. Default 10.
 	PanicsPerMinute int
@@ -103,6 +115,9 @@ func (c *Config) EnsureDefaults() {
 	def(&c.HeartbeatInterval, min(500*time.Millisecond, c.RebalanceTimeout/3))
 	def(&c.MetadataMinAge, 250*time.Millisecond)
 	def(&c.PanicsPerMinute, 10)
+	def(&c.WarmupLag, 10_000)
+	def(&c.MaxWarmups, 8)
+	def(&c.ProbingInterval, time.Minute)
 }
 
 func def[T comparable](field *T, value T) {
@@ -139,6 +154,10 @@ func (c *Config) Validate() error {
 	check(c.TransactionTimeout < c.SessionTimeout, "the transaction timeout %v is not below the session timeout %v: another member could wait for a dead worker's offsets", c.TransactionTimeout, c.SessionTimeout)
 	check(c.HeartbeatInterval*3 <= c.RebalanceTimeout, "the heartbeat interval %v is more than a third of the rebalance timeout %v", c.HeartbeatInterval, c.RebalanceTimeout)
 	check(c.MetadataMinAge >= 10*time.Millisecond, "metadata min age is %v: below 10 ms it floods the brokers", c.MetadataMinAge)
+	check(c.StandbyReplicas >= 0, "%d standby replicas: not below 0", c.StandbyReplicas)
+	check(c.WarmupLag >= 0, "warm-up lag is %d: not below 0", c.WarmupLag)
+	check(c.MaxWarmups > 0, "%d warm-ups at a time: at least one is needed, or partitions never move", c.MaxWarmups)
+	check(c.ProbingInterval > 0, "probing interval is %v: it must be above 0", c.ProbingInterval)
 	check(c.PanicsPerMinute >= 0, "%d panics a minute: not below 0", c.PanicsPerMinute)
 	if _, err := codec(c.Compression); err != nil {
 		problems = append(problems, err)

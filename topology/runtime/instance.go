@@ -14,6 +14,7 @@ import (
 
 	"crossdock/avro/serde"
 	"crossdock/topology"
+	"crossdock/topology/runtime/assignor"
 	"crossdock/topology/runtime/store"
 )
 
@@ -44,6 +45,7 @@ type Instance struct {
 	metrics   *metrics
 	topics    *topicSet
 	restorer  *restorer // nil for a stage without stores
+	keeper    *keeper   // likewise
 	disk      *store.DB // nil: state is in memory
 	learner   *learner
 	fencer    *fencer
@@ -90,7 +92,15 @@ func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
 	i.pace = newPace(cfg.Workers)
 	i.topics = newTopicSet(&i.cfg, &i.stage)
 	i.learner = newLearner(i.serde, i.log, i.clock)
-	if i.metrics, err = newMetrics(deps.Registerer, cfg.App, i.clock); err != nil {
+	var collectors []prometheus.Collector
+	if stage.Stateful() {
+		i.keeper = newKeeper(i)
+		collectors = append(collectors, newKeeperMetrics(i.keeper))
+		if b, ok := cfg.Balancer.(*assignor.Balancer); ok {
+			b.Keep(i.keeper, assignor.Options{Standbys: cfg.StandbyReplicas, WarmupLag: cfg.WarmupLag, MaxWarmups: cfg.MaxWarmups})
+		}
+	}
+	if i.metrics, err = newMetrics(deps.Registerer, cfg.App, i.clock, collectors...); err != nil {
 		return nil, err
 	}
 	i.fencer = newFencer(&i.cfg, i.log, i.metrics.fencer, i.standing())
@@ -148,6 +158,10 @@ func (i *Instance) Run(ctx context.Context) error {
 		group.Go(func() error { return i.restorer.run(ctx) })
 	}
 	i.fencer.connect(client)
+	if i.stage.Stateful() {
+		i.keeper.start(ctx, client)
+		group.Go(func() error { return i.keeper.run(ctx) })
+	}
 	i.fencer.ask() // a predecessor under another name may have left something open
 	group.Go(func() error { return i.fencer.run(ctx) })
 	for _, w := range i.workers {

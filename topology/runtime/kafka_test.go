@@ -22,6 +22,7 @@ import (
 	"crossdock/avro/serde"
 	"crossdock/internal/testservices"
 	"crossdock/processors"
+	"crossdock/topology/runtime/assignor"
 	"crossdock/topology/runtime/store"
 	"crossdock/topology/topics"
 )
@@ -36,6 +37,8 @@ type childWork struct {
 	Workers          int
 	Disks            string
 	Failover         bool // with the timeouts of failover tests
+	Standbys         int
+	OwnAssignor      bool // that of the product, with state
 }
 
 // child runs the counting stage until SIGTERM, and returns the exit code.
@@ -57,6 +60,9 @@ func child(work string) int {
 	cfg := r.config(w.Instance)
 	if w.Failover {
 		cfg = r.failover(w.Instance)
+	}
+	if w.OwnAssignor {
+		cfg.Balancer, cfg.StandbyReplicas = assignor.New(w.Instance), w.Standbys
 	}
 	i, err := New(cfg, countingStage(nil), Deps{Serde: serde.Local(), State: disk, Logger: log})
 	if err == nil {

@@ -34,6 +34,8 @@ type metrics struct {
 	diskReads     *prometheus.CounterVec
 	aborts        *prometheus.CounterVec
 	sessions      prometheus.Counter
+	promotions    prometheus.Counter
+	probes        prometheus.Counter
 	unowned       prometheus.Gauge
 	fencer        *fencerMetrics
 	commitSeconds prometheus.Histogram
@@ -62,7 +64,7 @@ type taskMetrics struct {
 
 var taskLabels = []string{"topic", "partition"}
 
-func newMetrics(r prometheus.Registerer, app string, clock func() time.Time) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, app string, clock func() time.Time, others ...prometheus.Collector) (*metrics, error) {
 	m := &metrics{clock: clock, tasks: map[input]*taskMetrics{}}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
@@ -91,6 +93,9 @@ func newMetrics(r prometheus.Registerer, app string, clock func() time.Time) (*m
 	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "crossdock_transaction_duration_seconds",
 		Help: "From a transaction's first record to its commit.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 13)})
 	m.unowned = prometheus.NewGauge(prometheus.GaugeOpts{Name: "crossdock_group_unowned_partitions_count", Help: "Input partitions that no member of the group has."})
+	m.promotions = prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_standby_promotions_total", Help: "Stores of tasks that a replica of this instance had, and that were not read again."})
+	m.probes = prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_group_probing_rebalances_total", Help: "Rebalances that this instance forced so that partitions go to where their state is."})
+	m.collectors = append(append(m.collectors, m.promotions, m.probes), others...)
 	m.fencer = newFencerMetrics()
 	m.collectors = append(m.collectors, m.fencer.collectors()...)
 	m.collectors = append(m.collectors, m.sessions, m.unowned, m.commitSeconds, &derived{m,

@@ -18,6 +18,9 @@ import (
 // A restorer reads changelogs into stores, many partitions at a time, with a client and a goroutine of its own: the
 // workers never wait for it, the partitions that it restores are paused and the others go on. Stores on disk are opened by
 // goroutines of its own, since the lease before may have something left to write.
+//
+// It serves tasks and followers alike. A task's restore has an end, and is over there; a follower's has none, until a task goes on
+// with its store (succeed), from where it stands.
 type restorer struct {
 	client *kgo.Client
 	pool   *fetchPool
@@ -41,17 +44,27 @@ type restore struct {
 	span   span
 	notify func() // called when it is done
 	began  time.Time
-	disk   *store.DB // nil: the store is in memory
-	stop   context.CancelFunc
+	disk   *store.DB          // nil: the store is in memory
+	claim  store.Claim        // what the store is leased with; of one in memory, what it is restored from
+	stop   context.CancelFunc // of the opening; guarded by the restorer's mutex
+
+	follower bool     // it has no end
+	takes    *restore // whose store it goes on with; the loop's
+	gives    *restore // the store is for this task of another worker, if it is not restored yet; the loop's
+	heir     *restore // who goes on with its store once that is there; guarded by the restorer's mutex
 
 	store     *store.Partition // the restorer's until done is closed
 	from      atomic.Int64     // the offset where it began to read
 	position  atomic.Int64     // next offset to read
 	records   atomic.Int64
+	inherited atomic.Int64 // records that a follower had read of it before
+	atEnd     atomic.Int64 // when a follower was last known to be at its changelog's end, in nanoseconds
 	cancelled atomic.Bool
-	opened    bool // the store is there; guarded by the restorer's mutex
+	opened    bool          // the store is there; guarded by the restorer's mutex
+	leased    chan struct{} // closed when its opening, the first one, has ended
+	leasing   sync.Once
 	left      sync.Once
-	told      time.Time // when the log was last told how far it is
+	told      time.Time // when the log was last told how far it is, or a follower was looked after
 	done      chan struct{}
 	err       error // set before done is closed
 }
@@ -80,7 +93,7 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 }
 
 func newRestore(changelog string, partition int32, span span, notify func()) *restore {
-	j := &restore{at: input{changelog, partition}, span: span, notify: notify, began: time.Now(), stop: func() {}, done: make(chan struct{})}
+	j := &restore{at: input{changelog, partition}, span: span, notify: notify, began: time.Now(), stop: func() {}, leased: make(chan struct{}), done: make(chan struct{})}
 	j.begin(span.start)
 	return j
 }
@@ -90,38 +103,59 @@ func (j *restore) begin(at int64) {
 	j.position.Store(at)
 }
 
-// restore begins to fill a store in memory. It is done when the store has all that lay before the span's end.
-func (r *restorer) restore(changelog string, partition int32, s *store.Partition, span span, notify func()) *restore {
-	j := newRestore(changelog, partition, span, notify)
-	j.store, j.opened = s, true
+// restore begins to fill a store in memory. It is done when the store has all that lay before the claim's end.
+func (r *restorer) restore(changelog string, claim store.Claim, s *store.Partition, notify func()) *restore {
+	j := newRestore(changelog, claim.Partition, span{claim.Start, claim.End}, notify)
+	j.store, j.claim = s, claim
 	r.start(j)
 	return j
 }
 
 // lease begins to open a store on disk, and to read what it does not have.
-func (r *restorer) lease(changelog string, partition int32, disk *store.DB, claim store.Claim, notify func()) *restore {
-	j := newRestore(changelog, partition, span{claim.Start, claim.End}, notify)
-	j.disk = disk
-	var ctx context.Context
-	ctx, j.stop = context.WithCancel(r.life)
-	r.opening.Go(func() {
-		s, err := disk.Lease(ctx, claim)
-		if err != nil {
-			j.err = storeFailed(err)
-			close(j.done)
-			notify()
-			return
-		}
-		j.store = s
-		j.begin(s.Position().Changelog)
-		r.start(j)
-	})
+func (r *restorer) lease(changelog string, disk *store.DB, claim store.Claim, notify func()) *restore {
+	j := newRestore(changelog, claim.Partition, span{claim.Start, claim.End}, notify)
+	j.disk, j.claim = disk, claim
+	r.openStore(j)
 	return j
 }
 
-// start lets the loop read for a restore whose store is there.
+// openStore leases the store of a restore.
+func (r *restorer) openStore(j *restore) {
+	ctx, stop := context.WithCancel(r.life)
+	r.mu.Lock()
+	j.stop = stop
+	r.mu.Unlock()
+	r.opening.Go(func() {
+		s, err := j.disk.Lease(ctx, j.claim)
+		defer j.leasing.Do(func() { close(j.leased) })
+		if err == nil {
+			j.store = s
+			j.begin(s.Position().Changelog)
+			r.start(j)
+			return
+		}
+		r.mu.Lock()
+		var told []*restore
+		for heir := j; heir != nil; heir = heir.heir {
+			heir.err = storeFailed(err)
+			close(heir.done)
+			told = append(told, heir)
+		}
+		r.mu.Unlock()
+		for _, heir := range told {
+			heir.notify()
+		}
+	})
+}
+
+// start lets the loop read for a restore whose store is there, or for who goes on with it.
 func (r *restorer) start(j *restore) {
 	r.mu.Lock()
+	if heir := j.heir; heir != nil {
+		r.mu.Unlock()
+		r.bequeath(j, heir)
+		return
+	}
 	j.opened = true
 	cancelled, closed := j.cancelled.Load(), r.closed
 	if !cancelled && !closed && j.position.Load() < j.span.end {
@@ -135,6 +169,9 @@ func (r *restorer) start(j *restore) {
 	case cancelled:
 		j.abandon()
 	case closed:
+		if j.follower {
+			j.abandon()
+		}
 		j.end(context.Canceled)
 	default:
 		j.caughtUp()
@@ -144,18 +181,25 @@ func (r *restorer) start(j *restore) {
 
 // cancel gives a restore that is not over up, and its store with it.
 func (r *restorer) cancel(j *restore) {
-	j.stop()
 	r.mu.Lock()
+	stop := j.stop
 	j.cancelled.Store(true)
 	opened, closed := j.opened, r.closed
 	if opened && !closed {
 		r.asked = append(r.asked, j)
 	}
 	r.mu.Unlock()
-	if opened && closed {
+	stop()
+	if opened && closed && j.takes == nil {
 		j.abandon()
 	}
 	r.wake.wake()
+}
+
+func (r *restorer) isOpen(j *restore) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return j.opened
 }
 
 // abandon gives the store of a cancelled restore back: what it has is what the changelog said up to where it stands.
@@ -194,7 +238,7 @@ func (r *restorer) run(ctx context.Context) error {
 		if len(active) == 0 {
 			r.pool.empty()
 		}
-		wait, release := r.wake.context(ctx, tellEvery)
+		wait, release := r.wake.context(ctx, r.tend(active))
 		fetches := r.client.PollFetches(wait)
 		release()
 		for _, e := range fetches.Errors() {
@@ -240,9 +284,20 @@ func (r *restorer) leave(active map[input]*restore) {
 		left = append(left, j)
 	}
 	for _, j := range left {
-		if j.cancelled.Load() {
+		switch over, _ := j.finished(); {
+		case j.takes != nil: // whose store it would have gone on with is nobody's, or a follower that is among these
+			if over, err := j.takes.finished(); over && err == nil && !j.takes.follower {
+				j.takes.abandon()
+			}
+			if !over {
+				j.end(context.Canceled)
+			}
+		case j.cancelled.Load():
 			j.abandon()
-		} else if over, _ := j.finished(); !over {
+		case !over:
+			if j.follower {
+				j.abandon()
+			}
 			j.end(context.Canceled)
 		}
 	}
@@ -253,7 +308,7 @@ const tellEvery = 5 * time.Second
 
 func (r *restorer) tell(active map[input]*restore) {
 	for _, j := range active {
-		if time.Since(j.told) < tellEvery {
+		if j.follower || time.Since(j.told) < tellEvery {
 			continue
 		}
 		if !j.told.IsZero() {
@@ -299,11 +354,19 @@ func (r *restorer) take(active map[input]*restore) {
 	for _, j := range asked {
 		old := active[j.at]
 		switch {
+		case j.takes != nil:
+			r.inherit(active, j)
+			continue
+		case j.gives != nil:
+			r.give(active, j)
+			continue
 		case j.cancelled.Load():
 			if old == j {
 				r.remove(active, j.at)
 			}
-			j.abandon()
+			if r.isOpen(j) { // otherwise it is given up once it is
+				j.abandon()
+			}
 			continue
 		case old != nil:
 			// Two workers of the instance: one of them has lost the partition, and will say so. Who asked last need not
@@ -341,8 +404,11 @@ func (r *restorer) remove(active map[input]*restore, at input) {
 
 func (r *restorer) finish(active map[input]*restore, j *restore, err error) {
 	r.remove(active, j.at)
-	if err == nil {
+	switch {
+	case err == nil:
 		j.caughtUp()
+	case j.follower:
+		j.abandon() // nobody else will
 	}
 	j.end(err)
 }

@@ -20,10 +20,10 @@ func TestRestoreOutlivesAnotherOfItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	notify := func() {}
-	open := span{0, 2} // its end does not come yet
+	open := store.Claim{End: 2} // its end does not come yet
 	kept, lost := store.New(), store.New()
-	owner := s.restore(r.changelog(), 0, kept, open, notify)
-	late := s.restore(r.changelog(), 0, lost, open, notify)
+	owner := s.restore(r.changelog(), open, kept, notify)
+	late := s.restore(r.changelog(), open, lost, notify)
 	ctx, stop := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- s.run(ctx) }()

@@ -124,6 +124,7 @@ type rig struct {
 	parts   int32
 	workers int
 	disks   string    // folder of the instances' state
+	memory  bool      // they have none
 	child   childWork // what processes are told beside the above
 	sent    []sent
 	next    int
@@ -262,7 +263,7 @@ func (r *rig) start(cfg Config, deps ...func(*Deps)) *process {
 	for _, f := range deps {
 		f(&d)
 	}
-	if d.State == nil && r.stage.Stateful() {
+	if d.State == nil && r.stage.Stateful() && !r.memory {
 		if p.disk, err = store.Open(r.folder(cfg.Instance), r.diskOptions(d.Logger)); err != nil {
 			r.t.Fatal(err)
 		}

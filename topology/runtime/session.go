@@ -32,7 +32,7 @@ type grant struct {
 	epoch    int32      // leader epoch of it
 	number   uint64     // of the last commit
 	ends     []span     // of the stages' changelogs' partition, by store
-	ids      [][16]byte // of the changelogs, where stores are on disk
+	ids      [][16]byte // topic ids of the changelogs
 }
 
 // A span is what a changelog's partition holds.
@@ -255,7 +255,7 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		}
 	}
 	var ids map[string][16]byte
-	if s.worker.disk != nil && len(changelogs) > 0 {
+	if len(changelogs) > 0 {
 		if ids, err = s.topicIDs(ctx, partitionsOf(changelogs)); err != nil {
 			return nil, err
 		}

@@ -31,15 +31,6 @@ func storeFailed(err error) error {
 	return &sessionError{"a store failed", err}
 }
 
-// claims are what a grant's stores are leased with.
-func (w *worker) claim(i int, at input, g *grant) store.Claim {
-	changelog := w.topics.changelogs[i]
-	return store.Claim{
-		Store: w.cfg.App + "/" + w.stage.Stores[i].Name, Partition: at.partition, Changelog: g.ids[i],
-		Start: g.ends[i].start, End: g.ends[i].end, Retention: w.topics.retention[changelog],
-	}
-}
-
 // own are the stores of the tasks that run.
 func (w *worker) own() []*store.Partition {
 	w.stores = w.stores[:0]

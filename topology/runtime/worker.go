@@ -352,12 +352,9 @@ func (w *worker) owns(r *run, owned map[string]map[int32]kgo.EpochOffset) bool {
 // open makes a task and begins to restore its stores.
 func (w *worker) open(at input, g grant) *run {
 	r := &run{input: at, grant: g, metrics: w.metrics.task(at)}
-	for i, changelog := range w.topics.changelogs {
-		if w.disk == nil {
-			r.restores = append(r.restores, w.restorer.restore(changelog, at.partition, store.New(), g.ends[i], w.session.wake.wake))
-		} else {
-			r.restores = append(r.restores, w.restorer.lease(changelog, at.partition, w.disk, w.claim(i, at, &g), w.session.wake.wake))
-		}
+	for i := range w.topics.changelogs {
+		s := slot{i, at.partition}
+		r.restores = append(r.restores, w.keeper.open(s, w.claim(s, g.ids[i], g.ends[i]), w.session.wake.wake))
 	}
 	r.changes = make([]*kgo.Record, len(r.restores))
 	r.home = &home{worker: w, restores: r.restores}
@@ -391,11 +388,12 @@ func (w *worker) advance(_ context.Context, r *run) error {
 		r.task = w.newTask(r)
 		if len(r.restores) > 0 {
 			size := r.size()
-			records := int64(0)
+			read, before := int64(0), int64(0)
 			for _, j := range r.restores {
-				records += j.records.Load()
+				read, before = read+j.records.Load(), before+j.inherited.Load()
 			}
-			w.log.Info("task restored", "input", r.input.String(), "keys", size.Keys, "bytes", size.Bytes, "records", records, "took", time.Since(r.restores[0].began))
+			w.log.Info("task restored", "input", r.input.String(), "keys", size.Keys, "bytes", size.Bytes, "records", read+before, "followed", before, "took", time.Since(r.restores[0].began))
+			r.metrics.size = size // a store's counts go on where another task had it
 			r.metrics.stateSize(size)
 		}
 	case learning:
@@ -429,12 +427,8 @@ func (r *run) size() (sum store.Stats) {
 // drop ends a task: its partition may have another owner by now, and its state is worth nothing.
 func (w *worker) drop(r *run) {
 	w.homes.close(r.partition, r.home)
-	for _, j := range r.restores {
-		if over, _ := j.finished(); !over {
-			w.restorer.cancel(j)
-		} else if j.store != nil {
-			j.store.Release() // what was committed is written, and the next owner reads the tail alone
-		}
+	for i, j := range r.restores {
+		w.keeper.close(slot{i, r.partition}, j) // it has what was committed, and the next owner reads the tail alone
 	}
 	for p := range w.rejects {
 		if p.input == r.input {

@@ -184,6 +184,7 @@ func runtimeConfig(c *config.Config, stage topology.Stage, client []kgo.Opt) run
 		},
 		RebalanceTimeout: c.Runtime.TransactionTimeout / 2, EndTimeout: c.Runtime.TransactionTimeout / 5 * 4,
 		TransactionTimeout: c.Runtime.TransactionTimeout, SessionTimeout: c.Runtime.SessionTimeout, MetadataMinAge: kafkaclient.MetadataMinAge,
+		StandbyReplicas: c.Runtime.StandbyReplicas, WarmupLag: c.Runtime.WarmupLag, MaxWarmups: c.Runtime.MaxWarmups, ProbingInterval: c.Runtime.ProbingInterval,
 		Balancer: assignor.New(c.Instance),
 	}
 }

@@ -191,7 +191,9 @@ func (p *Partition) Restored(next int64) {
 	if p.disk != nil {
 		p.disk.moved(Position{Changelog: next})
 		p.tidy()
+		return
 	}
+	p.stands = max(p.stands, next)
 }
 
 // StampDue says that the time of the last stamp is long enough ago for Idle to renew it, if the owner can say that the state

@@ -179,10 +179,10 @@ func (f *folder) abandon() {
 	}
 }
 
-// Position says where the state at rest stands.
+// Position says where the state at rest stands. Without a disk it is the changelog's offset alone.
 func (p *Partition) Position() Position {
 	if p.disk == nil {
-		return Position{}
+		return Position{Changelog: p.stands}
 	}
 	return p.disk.at
 }

@@ -82,6 +82,7 @@ type Partition struct {
 	tag     uint32
 	err     error
 
+	stands  int64 // offset of the changelog that comes next, where there is no disk
 	last    memo
 	lookups uint64
 	reads   uint64 // of the disk, those of the transaction apart
@@ -340,7 +341,7 @@ func (p *Partition) Changes() iter.Seq[Change] {
 }
 
 // Commit makes what was put the state at rest: call it when the broker has reported the commit, never before. at says where
-// the state stands with it, for a partition on disk.
+// the state stands with it.
 func (p *Partition) Commit(at Position) {
 	for i := range p.pending {
 		d := &p.pending[i]
@@ -356,7 +357,9 @@ func (p *Partition) Commit(at Position) {
 	if p.disk != nil {
 		p.disk.moved(at)
 		p.tidy()
+		return
 	}
+	p.stands = max(p.stands, at.Changelog)
 }
 
 // bury forgets a key that has no value any more. One that the disk may have keeps its cell until the disk is told.
