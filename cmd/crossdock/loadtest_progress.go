@@ -94,12 +94,12 @@ func figures(p *trial.Progress) []string {
 		add("%s of %s", grouped(p.Made), grouped(p.Planned))
 		add("%s/s made, %s/s due", grouped(int64(p.MadeRate+0.5)), grouped(int64(p.Rate+0.5)))
 		if p.Behind >= 10*time.Millisecond {
-			add("%s late", brief(p.Behind))
+			add("%s late", trial.Told(p.Behind))
 		}
 	}
 	if p.Phase == trial.Sending || p.Phase == trial.Draining {
 		if p.P99 > 0 {
-			add("%s p99 %s", p.Hop, brief(p.P99))
+			add("%s p99 %s", p.Hop, trial.Told(p.P99))
 		}
 		if p.Lag >= 0 {
 			add("lag %s", grouped(p.Lag))
@@ -149,17 +149,4 @@ func grouped(n int64) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
-}
-
-// brief is a duration in three digits: 12.3 ms, 1.25 s.
-func brief(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%.3g s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }

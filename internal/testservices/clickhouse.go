@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,22 @@ func OwnClickHouse(t testing.TB) *clickhouse.Server {
 func HostCommand(t testing.TB) []string {
 	t.Helper()
 	return []string{program(t), "clickhouse"}
+}
+
+// Statements are those of a file of SQL, given by its path within the module: "sink/migrations/0001_inventory_ledger.sql".
+func Statements(t testing.TB, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Root(t), filepath.FromSlash(path)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, statement := range strings.Split(string(text), ";\n") {
+		if strings.TrimSpace(statement) != "" {
+			all = append(all, statement)
+		}
+	}
+	return all
 }
 
 // Database creates a database for this test, drops it at its end and returns its name.

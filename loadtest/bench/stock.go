@@ -47,7 +47,7 @@ func (s *stockRows) post(m *event.InventoryMovement, state *oracle.State, now ev
 		Returned: b.Of(event.BucketReturned), InTransitIn: b.Of(event.BucketInTransitIn), InTransitOut: b.Of(event.BucketInTransitOut),
 		Clearing: b.Of(event.BucketClearing), OnHand: row.OnHand, ATS: row.ATS, Negative: row.Negative, CauseEventID: h.EventID,
 	}
-	from, to, qty := place(m.From), place(m.To), m.QtyDelta
+	from, to, qty := oracle.BucketOf(m.From), oracle.BucketOf(m.To), m.QtyDelta
 	if qty < 0 {
 		from, to, qty = to, from, -qty
 	}
@@ -60,13 +60,6 @@ func (s *stockRows) post(m *event.InventoryMovement, state *oracle.State, now ev
 	if m.Ref.Valid {
 		s.posting.Order, s.posting.Shipment = m.Ref.Value.Order, m.Ref.Value.Shipment
 	}
-}
-
-func place(p event.Optional[event.Place]) event.Bucket {
-	if !p.Valid {
-		return event.BucketExternal
-	}
-	return p.Value.Bucket
 }
 
 // key is the record key of both.

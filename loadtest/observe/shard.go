@@ -32,7 +32,6 @@ type shard struct {
 	awaited     int
 	eligible    int64 // events that could have been followed
 	unfollowed  int64 // of those, that were not, or not to the end
-	ahead       int64 // versions beyond what was made: something was counted twice
 	overwhelmed bool  // what the smallest sample has is too much still: nothing is followed
 }
 
@@ -71,12 +70,12 @@ func (s *shard) follows(hash uint64) bool {
 }
 
 // counts are a shard's numbers at one moment.
-type counts struct{ eligible, unfollowed, ahead int64 }
+type counts struct{ eligible, unfollowed int64 }
 
 func (s *shard) counts() counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return counts{s.eligible, s.unfollowed, s.ahead}
+	return counts{s.eligible, s.unfollowed}
 }
 
 func (s *shard) push(k *followed, intended time.Duration) {
@@ -109,9 +108,6 @@ func (s *shard) balance(hash uint64, version int64, take func(us int64, level ui
 		return 0
 	}
 	v := uint32(min(version, 1<<31))
-	if v > k.made {
-		s.ahead += int64(v - max(k.made, k.seen))
-	}
 	for k.seen < v && k.head != 0 {
 		e := k.head
 		take(s.times[e-1], s.level)

@@ -181,16 +181,6 @@ func (t *Tracker) Awaited() Awaited {
 	return a
 }
 
-// Ahead is how many versions the balances have that nothing was made for: movements that were counted twice, or that were
-// not this run's.
-func (t *Tracker) Ahead() int64 {
-	var n int64
-	for i := range t.shards {
-		n += t.shards[i].counts().ahead
-	}
-	return n
-}
-
 // complete fills in Share and Missing.
 func (t *Tracker) complete(hops []report.Hop) []report.Hop {
 	left := t.Awaited()

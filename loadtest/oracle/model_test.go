@@ -146,7 +146,7 @@ func run(sent []*event.InventoryMovement) honest {
 	happened := map[string]bool{}
 	for _, m := range sent {
 		id := m.SKU + "|" + m.Header.Site + "|" + m.Header.DedupeKey
-		from, to, qty := bucketOf(m.From), bucketOf(m.To), m.QtyDelta
+		from, to, qty := BucketOf(m.From), BucketOf(m.To), m.QtyDelta
 		if from == event.BucketExternal && to == event.BucketExternal {
 			h.letters = append(h.letters, letterOf(m, "BAD_MOVEMENT"))
 			continue
@@ -345,7 +345,7 @@ func TestAnySingleFaultIsSeen(t *testing.T) {
 			m.QtyDelta += micro * 11
 			faulty[at] = &m
 		case "swapped":
-			if bucketOf(m.From) == bucketOf(m.To) {
+			if BucketOf(m.From) == BucketOf(m.To) {
 				return // a move within a bucket is the same either way
 			}
 			m.From, m.To = m.To, m.From

@@ -166,7 +166,7 @@ func (o *Oracle) keyOfRun(key []byte) bool {
 // Expect tells the oracle of a movement that was sent as the inventory stage's inbox carries it: canonical, qty_delta in
 // the base unit. m is not kept. The error is ErrTooManyKeys, ErrTooManyTroubles or a *NotOfRunError.
 func (o *Oracle) Expect(m *event.InventoryMovement) (Fate, error) {
-	return o.expect(m, resolved{m.SKU, m.Header.Site, bucketOf(m.From), bucketOf(m.To), m.QtyDelta})
+	return o.expect(m, resolved{m.SKU, m.Header.Site, BucketOf(m.From), BucketOf(m.To), m.QtyDelta})
 }
 
 // Received tells the oracle of a movement that was sent before enrichment: item, site and unit as the source names them.
@@ -262,7 +262,8 @@ func (o *Oracle) expect(m *event.InventoryMovement, r resolved) (Fate, error) {
 	return o.count(Counted), nil
 }
 
-func bucketOf(p event.Optional[event.Place]) event.Bucket {
+// BucketOf is where a movement takes from or puts to: the world outside where it names no place.
+func BucketOf(p event.Optional[event.Place]) event.Bucket {
 	if !p.Valid {
 		return event.BucketExternal
 	}

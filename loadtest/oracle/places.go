@@ -69,7 +69,7 @@ func placesOf(m *event.InventoryMovement) (from, to event.Bucket, ok bool) {
 			u.from = event.BucketClearing
 		}
 	}
-	from, to = bucketOf(m.From), bucketOf(m.To)
+	from, to = BucketOf(m.From), BucketOf(m.To)
 	nothing := !m.From.Valid && !m.To.Valid
 	if nothing && u.said {
 		return from, to, false

@@ -61,15 +61,6 @@ func (o *Oracle) trouble(id uint64, what Trouble) error {
 	return nil
 }
 
-// Troubles counts what must come out elsewhere than in a balance.
-func (o *Oracle) Troubles() map[Trouble]int64 {
-	all := make(map[Trouble]int64)
-	for _, t := range o.troubles {
-		all[t.what] += int64(t.sent)
-	}
-	return all
-}
-
 // Refusal is where a movement, sent before enrichment, must come out; ok is false where it reaches a balance. It tells the
 // oracle nothing.
 func (o *Oracle) Refusal(m *event.InventoryMovement) (t Trouble, ok bool) {

@@ -94,11 +94,6 @@ func New(segments ...Segment) (*Plan, error) {
 	return build(segments), nil
 }
 
-// Steady is one rate for the whole of a plan.
-func Steady(rate float64, d time.Duration) (*Plan, error) {
-	return New(Segment{For: d, From: rate, To: rate})
-}
-
 func build(segments []Segment) *Plan {
 	p := &Plan{segments: make([]segment, 0, len(segments)+1)}
 	end := segment{}

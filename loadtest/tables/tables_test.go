@@ -1,8 +1,6 @@
 package tables_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,14 +29,8 @@ func open(t *testing.T) *tables.Tables {
 		}
 	})
 	for _, name := range []string{"0001_inventory_ledger.sql", "0002_inventory_balances.sql"} {
-		text, err := os.ReadFile(filepath.Join(testservices.Root(t), "sink", "migrations", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range strings.Split(string(text), ";\n") {
-			if strings.TrimSpace(statement) != "" {
-				execute(t, db, statement)
-			}
+		for _, statement := range testservices.Statements(t, "sink/migrations/"+name) {
+			execute(t, db, statement)
 		}
 	}
 	return db

@@ -41,7 +41,7 @@ func judgeAttempt(b Bound, o *outcome) report.Attempt {
 	case err != nil:
 		no("%v", err)
 	case got >= b.Below:
-		no("%s of %s is %s, not under %s", b.Name, b.Hop, told(got), told(b.Below))
+		no("%s of %s is %s, not under %s", b.Name, b.Hop, Told(got), Told(b.Below))
 	}
 	a.P99 = p99(b.Hop, o.hops)
 	if o.missing > 0 {
@@ -70,7 +70,7 @@ func judgeAttempt(b Bound, o *outcome) report.Attempt {
 	a.Holds = len(against) == 0
 	a.Why = strings.Join(against, "; ")
 	if a.Holds {
-		a.Why = fmt.Sprintf("%s of %s is %s, lag does not grow", b.Name, b.Hop, told(got))
+		a.Why = fmt.Sprintf("%s of %s is %s, lag does not grow", b.Name, b.Hop, Told(got))
 	}
 	return a
 }

@@ -38,14 +38,14 @@ func judge(o *profile.Objectives, r *report.Report, observed map[string]bool, la
 			if q.want <= 0 {
 				continue
 			}
-			wanted := fmt.Sprintf("at most %s", told(q.want))
+			wanted := fmt.Sprintf("at most %s", Told(q.want))
 			seen := hops[name]
 			if seen == nil || seen.Measured == 0 {
 				add(name+" "+q.name, wanted, "nothing came there", false)
 				continue
 			}
 			got := time.Duration(q.got(&seen.Latency)) * time.Microsecond
-			add(name+" "+q.name, wanted, told(got), got <= q.want)
+			add(name+" "+q.name, wanted, Told(got), got <= q.want)
 		}
 	}
 	if o.MaxLagEnd > 0 && lagEnd >= 0 {
@@ -65,8 +65,8 @@ func judge(o *profile.Objectives, r *report.Report, observed map[string]bool, la
 	return all
 }
 
-// told is a duration in three digits: 12.3 ms, 1.25 s.
-func told(d time.Duration) string {
+// Told is a duration in three digits: 12.3 ms, 1.25 s.
+func Told(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
 		return fmt.Sprintf("%d µs", d.Microseconds())

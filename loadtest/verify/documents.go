@@ -140,7 +140,7 @@ func part(s *documents.Said, copies int) string {
 	if m := s.Movement; m != nil {
 		fmt.Fprintf(&b, " %v %v %s", m.Type, m.QtySrc, m.UOMSrc)
 		if m.From.Valid || m.To.Valid {
-			fmt.Fprintf(&b, " %v to %v", bucketOf(m.From), bucketOf(m.To))
+			fmt.Fprintf(&b, " %v to %v", oracle.BucketOf(m.From), oracle.BucketOf(m.To))
 		}
 		fmt.Fprintf(&b, ", happened %v, dedupe key %s", m.Header.EventTime, m.Header.DedupeKey)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"crossdock/avro/event"
 	"crossdock/loadtest/oracle"
 	"crossdock/loadtest/report"
 	"crossdock/loadtest/scans"
@@ -189,7 +188,7 @@ func line(g *scans.Generator, s *scans.Scan, acked bool) string {
 			b.WriteString(" " + unit)
 		}
 		if m.From.Valid || m.To.Valid {
-			fmt.Fprintf(&b, " %v to %v", bucketOf(m.From), bucketOf(m.To))
+			fmt.Fprintf(&b, " %v to %v", oracle.BucketOf(m.From), oracle.BucketOf(m.To))
 		}
 		fmt.Fprintf(&b, ", happened %v, dedupe key %s", m.Header.EventTime, m.Header.DedupeKey)
 	}
@@ -210,11 +209,4 @@ func line(g *scans.Generator, s *scans.Scan, acked bool) string {
 		b.WriteString(", not on its topic")
 	}
 	return b.String()
-}
-
-func bucketOf(p event.Optional[event.Place]) event.Bucket {
-	if !p.Valid {
-		return event.BucketExternal
-	}
-	return p.Value.Bucket
 }

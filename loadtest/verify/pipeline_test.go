@@ -173,3 +173,10 @@ func retailer(t testing.TB, run string, seed uint64) *scans.Generator {
 	}
 	return g
 }
+
+func bucketOf(p event.Optional[event.Place]) event.Bucket {
+	if !p.Valid {
+		return event.BucketExternal
+	}
+	return p.Value.Bucket
+}

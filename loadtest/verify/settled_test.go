@@ -3,8 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,14 +32,7 @@ func openTables(t *testing.T) *tables.Tables {
 		}
 	})
 	for _, name := range []string{"0001_inventory_ledger.sql", "0002_inventory_balances.sql"} {
-		text, err := os.ReadFile(filepath.Join(testservices.Root(t), "sink", "migrations", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range strings.Split(string(text), ";\n") {
-			if strings.TrimSpace(statement) == "" {
-				continue
-			}
+		for _, statement := range testservices.Statements(t, "sink/migrations/"+name) {
 			if err := db.Conn().Exec(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
