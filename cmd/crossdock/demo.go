@@ -35,7 +35,7 @@ the first time (178 MB).`,
 			o.HostCommand = []string{self, "embedded", "clickhouse"}
 			o.Out = a.stdout
 			if f, ok := a.stdout.(*os.File); ok {
-				o.Terminal = telemetry.IsTerminal(f)
+				o.Terminal = telemetry.CanDraw(f)
 			}
 			if verbose {
 				o.Log = telemetry.NewLogger(os.Stderr, "info", "text")

@@ -241,7 +241,7 @@ func shortcomings(r *report.Report) []string {
 
 func (a *app) onTerminal() bool {
 	f, ok := a.stderr.(*os.File)
-	return ok && telemetry.IsTerminal(f)
+	return ok && telemetry.CanDraw(f)
 }
 
 func (a *app) loadtestProfilesCommand() *cobra.Command {
@@ -274,17 +274,7 @@ func (a *app) loadtestProfilesCommand() *cobra.Command {
 				}
 				all = append(all, listed{Name: p.Name, Doc: p.Doc})
 			}
-			return a.print(all, func(w io.Writer) error {
-				for _, p := range all {
-					fmt.Fprintf(w, "%-16s %s\n", p.Name, firstLine(p.Doc))
-				}
-				return nil
-			})
+			return a.print(all, profile.WriteTable)
 		},
 	}
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	return s
 }

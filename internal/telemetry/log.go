@@ -28,9 +28,3 @@ func handler(w io.Writer, l slog.Level, format string) slog.Handler {
 	}
 	return slog.NewJSONHandler(w, opts)
 }
-
-// IsTerminal says whether a person reads f.
-func IsTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
