@@ -40,9 +40,6 @@ func (s *loadServices) close(ctx context.Context) error {
 	return err
 }
 
-// loadInstance names the processes that --start runs, within their application.
-const loadInstance = "loadtest"
-
 // openLoad connects a trial to the configured services, and prepares the start of stages where it is asked for.
 func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, teller *loadTeller) (s *loadServices, err error) {
 	s = &loadServices{}
@@ -56,6 +53,11 @@ func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, 
 		return s, err
 	}
 	c := &loaded.Config
+	if o.start {
+		if err := s.alone(c); err != nil {
+			return s, err
+		}
+	}
 	if t.Watch, err = watched(o.watch); err != nil {
 		return s, err
 	}
@@ -109,7 +111,7 @@ func (a *app) openLoad(ctx context.Context, o *loadtestFlags, t *trial.Options, 
 		}
 		return s, nil
 	}
-	t.Instance = loadInstance
+	t.Instance = loadInstance()
 	t.Start = func(ctx context.Context) (trial.Started, error) { return a.startStages(ctx, c, o, s, teller, withSink) }
 	return s, nil
 }
@@ -210,7 +212,7 @@ func (a *app) startStages(ctx context.Context, c *config.Config, o *loadtestFlag
 	for _, set := range a.set {
 		args = append(args, "--set", set)
 	}
-	args = append(args, "--set", "instance="+loadInstance, "--set", "registry.url="+c.Registry.URL, "--set", "log.level=warn", "--set", "log.format=text")
+	args = append(args, "--set", "instance="+loadInstance(), "--set", "registry.url="+c.Registry.URL, "--set", "log.level=warn", "--set", "log.format=text")
 	if listen != "" {
 		args = append(args, "--set", "ingress.listen="+listen)
 	}
