@@ -13,6 +13,7 @@ type Config struct {
 	Registry   Registry          `mapstructure:"registry"`
 	Runtime    Runtime           `mapstructure:"runtime"`
 	State      State             `mapstructure:"state"`
+	Parking    Parking           `mapstructure:"parking"`
 	Inventory  Inventory         `mapstructure:"inventory"`
 	Ingress    Ingress           `mapstructure:"ingress"`
 	Sources    map[string]Source `mapstructure:"sources"`
@@ -79,6 +80,11 @@ type State struct {
 	CacheBytes    int64         `mapstructure:"cache_bytes" doc:"Memory of the state that is kept beside the disk, in bytes, for all stages together"`
 	DirtyBytes    int64         `mapstructure:"dirty_bytes" doc:"Committed changes that the disk may lack, in bytes; beyond it processing waits. 0: a quarter of cache_bytes, 128 MiB at most"`
 	FlushInterval time.Duration `mapstructure:"flush_interval" doc:"Committed changes are written when they are so old, or many: after a crash that much is read from the changelogs"`
+}
+
+// Parking sets the stage in which events wait for master data.
+type Parking struct {
+	Limit time.Duration `mapstructure:"limit" doc:"How long an event waits for an item, a site or a unit; then it becomes an exception, and a dead letter with its bytes. 0: without end"`
 }
 
 // Inventory sets the inventory stage.
@@ -157,6 +163,7 @@ func Default() Config {
 			WarmupLag: 10_000, MaxWarmups: 8, ProbingInterval: time.Minute,
 		},
 		State:      State{CacheBytes: 256 << 20, FlushInterval: 5 * time.Second},
+		Parking:    Parking{Limit: 7 * 24 * time.Hour},
 		Inventory:  Inventory{Ledger: true},
 		Ingress:    Ingress{Listen: "127.0.0.1:8080", MaxBody: 16 << 20, ProduceTimeout: 30 * time.Second},
 		Sources:    map[string]Source{},

@@ -97,6 +97,9 @@ func (c *Config) validate() []error {
 	if c.State.FlushInterval < 10*time.Millisecond {
 		wrong("state.flush_interval: %v is less than 10ms", c.State.FlushInterval)
 	}
+	if c.Parking.Limit < 0 || c.Parking.Limit > 0 && c.Parking.Limit < time.Second {
+		wrong("parking.limit: %v is neither 0 nor at least 1s", c.Parking.Limit)
+	}
 	address(wrong, "ingress.listen", c.Ingress.Listen)
 	between(wrong, "ingress.max_body", c.Ingress.MaxBody, 1, 16<<20)
 	if c.Ingress.ProduceTimeout <= 0 {

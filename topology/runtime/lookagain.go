@@ -1,10 +1,16 @@
 package runtime
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // tablesLimit is how many events a task may emit in one transaction that a change of the tables makes; fewer where the batches
 // are smaller.
 const tablesLimit = 1000
+
+// neverSeen is no generation of the tables: a new task looks at what waits in its stores once, whatever they hold.
+const neverSeen = math.MaxUint64
 
 // lookAgain lets one task whose tables have changed look again at what waits in its stores, in a transaction of its own
 // that commits its present offset again (I5). more says that there is more of this to do at once.

@@ -38,6 +38,7 @@ type metrics struct {
 	probes        prometheus.Counter
 	unowned       prometheus.Gauge
 	fencer        *fencerMetrics
+	timers        *timerMetrics
 	commitSeconds prometheus.Histogram
 
 	mu    sync.Mutex
@@ -54,6 +55,8 @@ type taskMetrics struct {
 	lagRecords, stateKeys, stateBytes, restored, restoredASec prometheus.Gauge
 	restoreLeft                                               prometheus.Gauge
 	lookups, diskReads                                        prometheus.Counter
+	timersSet, timersOverdue                                  prometheus.Gauge // nil before the first look at them
+	timersFired                                               prometheus.Counter
 
 	rejects map[processors.Cause]int // of the transaction
 	size    store.Stats              // as last told
@@ -97,7 +100,8 @@ func newMetrics(r prometheus.Registerer, app string, clock func() time.Time, oth
 	m.probes = prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_group_probing_rebalances_total", Help: "Rebalances that this instance forced so that partitions go to where their state is."})
 	m.collectors = append(append(m.collectors, m.promotions, m.probes), others...)
 	m.fencer = newFencerMetrics()
-	m.collectors = append(m.collectors, m.fencer.collectors()...)
+	m.timers = newTimerMetrics()
+	m.collectors = append(append(m.collectors, m.fencer.collectors()...), m.timers.collectors()...)
 	m.collectors = append(m.collectors, m.sessions, m.unowned, m.commitSeconds, &derived{m,
 		prometheus.NewDesc("crossdock_task_lag_seconds", "Age of the oldest unprocessed record of the input, 0 where there is none.", taskLabels, nil),
 		prometheus.NewDesc("crossdock_task_skew_ratio", "Records of the busiest task beside the mean of the instance's tasks, since they were opened.", nil, nil)})
@@ -146,7 +150,7 @@ func (t *taskMetrics) drop() {
 		return // another worker of this instance has the partition already
 	}
 	delete(m.tasks, t.at)
-	for _, g := range []*prometheus.GaugeVec{m.lagRecords, m.stateKeys, m.stateBytes, m.restored, m.restoreRate, m.restoreLeft} {
+	for _, g := range []*prometheus.GaugeVec{m.lagRecords, m.stateKeys, m.stateBytes, m.restored, m.restoreRate, m.restoreLeft, m.timers.set, m.timers.overdue} {
 		g.Delete(t.labels)
 	}
 }

@@ -151,6 +151,11 @@ func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32, w
 	r.client = client
 	t.Cleanup(client.Close)
 	names := []string{r.changelog()}
+	for _, s := range stage.Stores {
+		if name := r.naming.Changelog(app, s.Name); name != r.changelog() {
+			names = append(names, name)
+		}
+	}
 	for _, id := range append(append([]topics.ID{topics.DeadLetters, topics.Items, topics.Sites}, stage.Inputs...), stage.Outputs...) {
 		names = append(names, r.naming.Topic(id))
 	}
@@ -173,7 +178,7 @@ func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32, w
 
 func (r *rig) topicConfig(name string) map[string]*string {
 	m := map[string]*string{}
-	if name == r.changelog() {
+	if strings.HasSuffix(name, "-changelog") {
 		compact := "compact"
 		m["cleanup.policy"] = &compact
 	}

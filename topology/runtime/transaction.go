@@ -101,7 +101,7 @@ func (w *worker) transact(ctx context.Context, fetches kgo.Fetches) error {
 		if n*4 < asked && t.inputs < loadedRecords {
 			wait = min(wait, w.pace.interval(w.cfg.Commit.MinInterval)-time.Since(t.ended))
 		}
-		if wait <= 0 {
+		if wait <= 0 || w.hurry { // timers that are due are not kept waiting for records that may come
 			break
 		}
 		asked = w.bound.records - t.inputs
@@ -398,6 +398,7 @@ func (w *worker) settle(committed bool) {
 			}
 			r.task.Commit(r.positions(now)...)
 			r.metrics.committed(r, r.size())
+			r.metrics.fired(r.fired)
 		} else {
 			r.task.Abort()
 			r.metrics.aborted()
@@ -408,7 +409,7 @@ func (w *worker) settle(committed bool) {
 		clear(r.fetched)
 		clear(r.changes)
 		r.fetched = r.fetched[:0]
-		r.touched = false
+		r.touched, r.fired = false, 0
 	}
 	if committed {
 		for p := range w.rejects {

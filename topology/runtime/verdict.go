@@ -36,7 +36,7 @@ func (w *worker) stopped(r *run, err error) error {
 	case errors.As(err, &panicked):
 		w.log.Error("the processor panicked", "input", r.input.String(), "panic", fmt.Sprint(panicked.Value), "stack", string(panicked.Stack))
 		if panicked.Tag == task.NoRecord {
-			return exit(StageFailed, err, "Report the stack to the stage's owner.", "stage %s panicked on a change of the tables", w.stage.Name)
+			return exit(StageFailed, err, "Report the stack to the stage's owner.", "stage %s panicked on a timer or a change of the tables", w.stage.Name)
 		}
 		at := position{r.input, r.fetched[panicked.Tag].Offset}
 		return &abortion{why: abortPanic, err: err, action: func() error {
@@ -45,7 +45,7 @@ func (w *worker) stopped(r *run, err error) error {
 		}}
 	case errors.As(err, &rejected):
 		if rejected.Tag == task.NoRecord {
-			return exit(StageFailed, err, "Report it to the stage's owner.", "stage %s failed on a change of the tables", w.stage.Name)
+			return exit(StageFailed, err, "Report it to the stage's owner.", "stage %s failed on a timer or a change of the tables", w.stage.Name)
 		}
 		at := position{r.input, r.fetched[rejected.Tag].Offset}
 		return &abortion{why: abortRejected, err: err, action: func() error {
@@ -88,7 +88,7 @@ func (w *worker) refused(f *failed) error {
 	polled := w.txn.inputs
 	if r == nil || tag == task.NoRecord {
 		return exit(ProduceRefused, f.err, "Raise the topic's max.message.bytes to what topology describe says.",
-			"topic %s does not take a record that a change of the tables made", f.record.Topic)
+			"topic %s does not take a record that a timer or a change of the tables made", f.record.Topic)
 	}
 	at := position{r.input, r.fetched[tag].Offset}
 	topic := f.record.Topic

@@ -42,6 +42,8 @@ type worker struct {
 	pulse     pulse
 	stores    []*store.Partition // of tend
 	quiet     time.Time          // since when no records have come; zero: they do
+	due       []dueTask          // of fireTimers
+	hurry     bool               // timers were due in this turn, so more may be
 }
 
 // A position is one input record.
@@ -66,9 +68,10 @@ type run struct {
 	changes []*kgo.Record // by store: the last of the transaction to its changelog, nil where there is none
 	at      []store.Position
 	touched bool // it is part of the transaction
+	fired   int  // timers called in the transaction
 	done    kgo.EpochOffset
 
-	tablesSeen uint64 // generation of the tables that its processor has looked at to the end
+	tablesSeen uint64 // generation of the tables that its processor has looked at to the end, or neverSeen
 }
 
 type runState uint8
@@ -242,7 +245,10 @@ func (w *worker) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := idleWait
+	wait, err := w.fireTimers()
+	if err != nil {
+		return err
+	}
 	w.queries.idle.Store(&w.session.wake)
 	if more || asked || w.queries.asked.Load() > 0 {
 		wait = 0
@@ -351,7 +357,7 @@ func (w *worker) owns(r *run, owned map[string]map[int32]kgo.EpochOffset) bool {
 
 // open makes a task and begins to restore its stores.
 func (w *worker) open(at input, g grant) *run {
-	r := &run{input: at, grant: g, metrics: w.metrics.task(at)}
+	r := &run{input: at, grant: g, metrics: w.metrics.task(at), tablesSeen: neverSeen}
 	for i := range w.topics.changelogs {
 		s := slot{i, at.partition}
 		r.restores = append(r.restores, w.keeper.open(s, w.claim(s, g.ids[i], g.ends[i]), w.session.wake.wake))

@@ -30,6 +30,7 @@ func newCounters(registerer prometheus.Registerer) *counters {
 		{"crossdock_parking_parked_total", "Events that began to wait for master data.", &c.parking.Parked},
 		{"crossdock_parking_passed_total", "Events whose reference was known by the time they arrived.", &c.parking.Passed},
 		{"crossdock_parking_released_total", "Events that went on after waiting.", &c.parking.Released},
+		{"crossdock_parking_overdue_total", "Events that were given up, since their reference did not come within parking.limit.", &c.parking.Overdue},
 		{"crossdock_inventory_duplicates_total", "Movements that were known already.", &c.inventory.Duplicates},
 		{"crossdock_inventory_zero_movements_total", "Movements of nothing.", &c.inventory.ZeroMovements},
 		{"crossdock_inventory_old_policies_total", "Policies whose version was known, or older.", &c.inventory.OldPolicies},

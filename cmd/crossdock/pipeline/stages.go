@@ -92,10 +92,11 @@ func Stages(p Parts) ([]topology.Stage, error) {
 			Stores: []topology.Store{
 				{Name: "references", Doc: "what is missing, and how many events wait for it"},
 				{Name: "events", Doc: "the waiting events, in their order"},
+				{Name: "timers", Doc: "when what waits goes on, or is given up", Timers: true},
 			},
 			New: func() processors.Processor {
 				return parking.New(parking.Options{
-					Tables: p.Tables, Finisher: enrich.NewResolver(p.Tables), Codec: p.Serde, Naming: Naming(&p.Config), Counters: &counted.parking,
+					Tables: p.Tables, Finisher: enrich.NewResolver(p.Tables), Codec: p.Serde, Naming: Naming(&p.Config), Limit: p.Config.Parking.Limit, Counters: &counted.parking,
 				})
 			},
 		},
