@@ -5,6 +5,7 @@
 //	  worker 1..n       one goroutine, one kgo.GroupTransactSession: own client, own transactional id, static member
 //	    task per partition   processor and stores (package task)
 //	  restorer          own client, reads changelogs, never on the processing path
+//	  keeper            replicas: standbys, warm-ups, and what tasks have left
 //	  fencer            ends the transactions that dead workers left open
 //	GlobalTables        master data for every instance of the process
 //
@@ -30,12 +31,15 @@
 // only while the group's coordinator confirms it, so an answer is never older than an output that was seen before.
 //
 //   - I7  Everything is bounded. Too much that the disk does not have pauses polling; nothing is dropped.
-//   - I8  A store's partition has one owner: a lease of package store, which a task holds from its opening to its end.
+//   - I8  A store's partition has one owner: a lease of package store, which a replica or a task holds, one after the other.
 //
 // What a dead worker leaves open is ended by a fencer, one goroutine of each instance. It may come at any time, because it can
 // only abort: a commit that the broker has taken is past it, a transaction with offsets holds back whoever would go on behind
 // it, and a worker that was fenced although it lives does its batch again (I4).
 //
-// Stores are in memory where Deps has no State; every assignment reads its changelogs from the start then. Standbys and
-// timers are not here yet.
+// Stores are in memory where Deps has no State; every start reads its changelogs from the start then.
+//
+// A keeper has the stores that no task has: replicas, which follow the changelogs of partitions that others own or that are on
+// their way here. What it follows is what the group's leader orders (package assignor), and what it has decides what the leader
+// gives the instance. A replica's store becomes the task's, from where it stands; I3 holds for it as for any other.
 package runtime
