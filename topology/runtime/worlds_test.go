@@ -11,15 +11,26 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
+
+	"crossdock/processors"
+	"crossdock/topology"
+	"crossdock/topology/runtime/assignor"
+	"crossdock/topology/runtime/store"
+	"crossdock/topology/topics"
 )
 
 // seedsEnv is how many seeds the test of short time tries, and firstSeedEnv the first of them: to try others, or one alone.
@@ -180,19 +191,39 @@ type world struct {
 	cluster *kfake.Cluster
 	network *kfake.VirtualNetwork
 	places  []*place
-	dying   []*process // unplugged for good
+	dying   []life // unplugged for good
 	due     map[int][]func()
 	tick    int
 	names   int
+	standby int
+	own     bool // the product's assignor, which knows who has state
 	faults  []string
+}
+
+// A life is a process with its stores.
+type life struct {
+	*process
+	stores *store.DB
+}
+
+// ended waits until it has ended, and says with what.
+func (l *life) ended(t testing.TB) error {
+	err := l.exit(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = l.stores.Close(ctx) // a full disk gives up
+	return err
 }
 
 // A place is where a process runs.
 type place struct {
-	name    string
-	nic     *nic
-	process *process // nil: away
-	killed  *process // that was here before, and has not ended yet
+	name string
+	nic  *nic
+	life
+	away  bool
+	disk  *vfs.MemFS
+	full  *atomic.Bool  // the disk of the process
+	clock *atomic.Int64 // of the process, beside the world's, in nanoseconds
 }
 
 const (
@@ -202,25 +233,46 @@ const (
 )
 
 func (w *world) start(p *place) {
-	if p.killed != nil { // it has the folder of the state
-		<-p.killed.over //nolint:errcheck // whatever it said to itself
-		p.killed = nil
-	}
 	p.nic = &nic{network: w.network, wires: map[*wire]bool{}}
+	p.full, p.clock = new(atomic.Bool), new(atomic.Int64)
+	full, clock := p.full, p.clock
+	if p.disk == nil {
+		p.disk = vfs.NewCrashableMem()
+	}
+	now := func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }
+	o := w.diskOptions(discardLog())
+	o.Clock = now
+	o.FS = errorfs.Wrap(p.disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	stores, err := store.Open("state", o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	cfg := w.config(p.name)
 	cfg.Client = []kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.Dialer(p.nic.dial)}
 	cfg.HeartbeatInterval, cfg.MetadataMinAge = 50*time.Millisecond, 25*time.Millisecond
 	cfg.RebalanceTimeout, cfg.EndTimeout, cfg.TransactionTimeout, cfg.SessionTimeout = 200*time.Millisecond, 300*time.Millisecond, 400*time.Millisecond, 600*time.Millisecond
-	p.process = w.rig.start(cfg)
+	if w.own {
+		cfg.Balancer, cfg.StandbyReplicas, cfg.ProbingInterval = assignor.New(p.name), w.standby, 200*time.Millisecond
+	}
+	p.life = life{w.rig.start(cfg, func(d *Deps) { d.State, d.Clock = stores, now }), stores}
+	p.away = false
 }
 
-// kill leaves a process to itself without a network: to everybody else it is gone between two requests.
+// kill leaves a process to itself without a network, and its disk as a power cut would: to everybody else it is gone between two
+// requests.
 func (w *world) kill(p *place) {
 	p.nic.unplug(true)
 	p.nic.release()
-	p.process.waited = true
-	p.process.stop()
-	p.killed, p.process = p.process, nil
+	p.disk = p.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: w.rng.IntN(2) * 50, RNG: w.rng})
+	p.full.Store(false)
+	p.waited = true
+	p.stop()
+	w.dying, p.away = append(w.dying, p.life), true
 }
 
 func (w *world) after(ticks int, f func()) { w.due[w.tick+ticks] = append(w.due[w.tick+ticks], f) }
@@ -228,12 +280,12 @@ func (w *world) after(ticks int, f func()) { w.due[w.tick+ticks] = append(w.due[
 // fault does one thing that chance picks, on somebody that chance picks.
 func (w *world) fault() {
 	p := w.places[w.rng.IntN(len(w.places))]
-	if p.process == nil {
+	if p.away {
 		return
 	}
 	long := 1 + w.rng.IntN(100)
 	name := ""
-	switch w.rng.IntN(11) {
+	switch w.rng.IntN(14) {
 	case 0:
 		name = "kill"
 		w.kill(p)
@@ -241,10 +293,11 @@ func (w *world) fault() {
 	case 1:
 		name = "kill and rename"
 		w.kill(p)
-		w.dying = append(w.dying, p.killed)
-		p.killed = nil
 		w.names++
 		p.name = fmt.Sprint("r", w.names)
+		if w.rng.IntN(2) == 0 {
+			p.disk = nil // it stayed with the name
+		}
 		w.start(p)
 	case 2:
 		name = "unreachable"
@@ -286,8 +339,23 @@ func (w *world) fault() {
 		name = "restart"
 		p.nic.release()
 		p.nic.plug()
+		p.full.Store(false)
 		w.end(p)
 		w.start(p)
+	case 11: // until others have its partitions and have called its timers
+		name = "zombie"
+		n := p.nic
+		n.hold()
+		w.after(70+w.rng.IntN(50), n.release)
+	case 12:
+		by := time.Duration((w.rng.Float64() - 0.5) * float64(72*time.Hour))
+		name = fmt.Sprint("clock steps by ", by.Round(time.Minute))
+		p.clock.Add(int64(by))
+	case 13:
+		name = "disk full"
+		full := p.full
+		full.Store(true)
+		w.after(long, func() { full.Store(false) })
 	}
 	w.faults = append(w.faults, fmt.Sprintf("%v %s of %s", time.Duration(w.tick)*worldTick, name, p.name))
 }
@@ -319,13 +387,13 @@ func (w *world) committed() {
 // network has held them for longer than a session, look like another process of its name.
 func (w *world) supervise() {
 	for _, p := range w.places {
-		if p.process == nil {
+		if p.away {
 			continue
 		}
 		select {
-		case err := <-p.process.over:
-			p.process.waited = true
-			p.process.stop()
+		case err := <-p.over:
+			p.over <- err
+			_ = p.ended(w.t)
 			var x *ExitError
 			if !errors.As(err, &x) || x.Reason != NameTaken {
 				w.t.Fatalf("instance %s stopped with %v", p.name, err)
@@ -339,9 +407,9 @@ func (w *world) supervise() {
 
 // end asks a process to end.
 func (w *world) end(p *place) {
-	p.process.stop()
+	p.stop()
 	var x *ExitError
-	if err := p.process.exit(w.t); err != nil && (!errors.As(err, &x) || x.Reason != NameTaken) {
+	if err := p.ended(w.t); err != nil && (!errors.As(err, &x) || x.Reason != NameTaken) {
 		w.t.Errorf("instance %s stopped with %v", p.name, err)
 	}
 }
@@ -373,13 +441,91 @@ func (w *world) run() {
 		}
 	}
 	w.committed()
+	for _, p := range w.places { // whatever clock a timer was set by, it is due
+		p.clock.Store(int64(200 * time.Hour))
+	}
+	w.reminded()
 	for _, p := range w.places {
 		w.end(p)
 	}
-	for _, p := range w.dying {
-		<-p.over //nolint:errcheck // whatever it said to itself
+	for i := range w.dying {
+		_ = w.dying[i].ended(w.t) // whatever it said to itself
 	}
 	w.verify()
+	w.remindedOnce()
+}
+
+// reminding is a counting processor that sets a timer for one in eight of the movements that it counts. What is called is told.
+type reminding struct{ counting }
+
+func (p *reminding) Process(ctx processors.Context, r *processors.Record) error {
+	before := countOf(ctx, r.Key)
+	if err := p.counting.Process(ctx, r); err != nil || countOf(ctx, r.Key) == before {
+		return err
+	}
+	if id := p.movement.Header.DedupeKey; reminds(id) {
+		ctx.SetTimer("remind", []byte(id), ctx.Now()+int64(xxhash.Sum64String(id)>>32%500_000))
+	}
+	return nil
+}
+
+func (p *reminding) OnTimer(ctx processors.Context, t processors.Timer, _ int) error {
+	ctx.EmitRaw(topics.Exceptions, t.Key, t.Key, nil)
+	return nil
+}
+
+func countOf(ctx processors.Context, key []byte) int64 {
+	b := ctx.Store(0).Get(key)
+	if b == nil {
+		return 0
+	}
+	return int64(binary.LittleEndian.Uint64(b[8:]))
+}
+
+func reminds(id string) bool { return xxhash.Sum64String(id)%8 == 0 }
+
+func remindingStage() topology.Stage {
+	s := countingStage(nil)
+	s.Name = "reminding"
+	s.Outputs = append(s.Outputs, topics.Exceptions)
+	s.Stores = append(s.Stores, topology.Store{Name: "reminders", Timers: true})
+	s.New = func() processors.Processor { return &reminding{} }
+	return s
+}
+
+// reminded waits until no timer is left: as many calls are committed as there must be.
+func (w *world) reminded() {
+	w.t.Helper()
+	must := 0
+	for _, s := range w.sent {
+		if reminds(s.dedupe) {
+			must++
+		}
+	}
+	looks := 0
+	until(w.t, "all timers are called", func() bool {
+		w.supervise()
+		looks++
+		return looks%20 == 0 && len(w.read(w.naming.Topic(topics.Exceptions))) >= must
+	})
+}
+
+// remindedOnce recounts the calls.
+func (w *world) remindedOnce() {
+	w.t.Helper()
+	called := map[string]int{}
+	for _, rec := range w.read(w.naming.Topic(topics.Exceptions)) {
+		called[string(rec.Key)]++
+	}
+	for _, s := range w.sent {
+		want := 0
+		if reminds(s.dedupe) {
+			want = 1
+		}
+		if called[s.dedupe] != want {
+			w.t.Errorf("the timer of %s was called %d times, should be %d", s.dedupe, called[s.dedupe], want)
+		}
+	}
 }
 
 // The faults of real brokers and processes, on the embedded broker and in short time. Two runs of a seed are alike in what is
@@ -418,8 +564,9 @@ func live(t *testing.T, seed uint64) {
 	network := &kfake.VirtualNetwork{}
 	c := fake(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.ListenFn(network.Listen))
 	w := &world{cluster: c, network: network, rng: rand.New(rand.NewPCG(seed, 1)), due: map[int][]func(){}}
-	w.rig = newRig(t, c.ListenAddrs(), countingStage(nil), 4, kgo.Dialer(network.DialContext))
+	w.rig = newRig(t, c.ListenAddrs(), remindingStage(), 4, kgo.Dialer(network.DialContext))
 	w.workers = 2
+	w.own, w.standby = w.rng.IntN(2) == 1, w.rng.IntN(2)
 	defer func() {
 		if t.Failed() {
 			t.Logf("seed %d (%s=%d %s=1): %v", seed, firstSeedEnv, seed, seedsEnv, w.faults)
