@@ -26,6 +26,9 @@ func (c *benchContext) Decode(e event.Record) error            { return c.serde.
 func (c *benchContext) Kind() (event.Kind, error)              { return c.serde.Kind(c.record.Value) }
 func (c *benchContext) Encode(b []byte, e event.Record) []byte { return c.serde.Append(b, e) }
 func (c *benchContext) Store(int) processors.Store             { return c }
+func (c *benchContext) SetTimer(string, []byte, int64)         {}
+func (c *benchContext) CancelTimer(string, []byte)             {}
+func (c *benchContext) TimerAt(string, []byte) (int64, bool)   { return 0, false }
 func (c *benchContext) Emit(_ topics.ID, _ []byte, e event.Record) {
 	c.out = c.serde.Append(c.out[:0], e)
 	c.emitted++
