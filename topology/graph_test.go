@@ -129,12 +129,13 @@ func TestEveryProblemOfADeclarationIsReported(t *testing.T) {
 		{Name: "a", Inputs: []topics.ID{topics.Movements, topics.InventoryInbox}, Stores: []topology.Store{{Name: "s"}, {Name: "s"}}},
 		{Name: "a", New: noProcessor},
 		{Name: "", Inputs: []topics.ID{topics.Movements}, Outputs: []topics.ID{200}, New: noProcessor},
+		{Name: "t", Inputs: []topics.ID{topics.Movements}, Stores: []topology.Store{{Name: "first", Timers: true}, {Name: "second", Timers: true}}, New: noProcessor},
 	}
 	_, err := topology.NewGraph(bad, topology.Params{Partitions: 1})
 	if err == nil {
 		t.Fatal("it passes")
 	}
-	for _, want := range []string{"exactly one input", `"s" is empty or taken`, "New is nil", "the name is empty or taken", "no input", "topic(200)"} {
+	for _, want := range []string{"exactly one input", `"s" is empty or taken`, "New is nil", "the name is empty or taken", "no input", "topic(200)", `"first" cannot hold the timers`, `"second" cannot hold the timers`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
