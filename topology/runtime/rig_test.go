@@ -165,6 +165,10 @@ func newRig(t testing.TB, brokers []string, stage topology.Stage, parts int32, w
 			t.Fatalf("topic %s: %v", name, err)
 		}
 	}
+	until(t, "the broker knows of the topics", func() bool {
+		there, err := adm.ListTopics(t.Context(), names...)
+		return err == nil && there.Error() == nil && len(there) == len(names)
+	})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
