@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
-	"time"
 )
 
 // keyed is a key of 20 bytes.
@@ -174,16 +173,12 @@ func BenchmarkGetPutOnDisk(b *testing.B) {
 					commit()
 				}
 			}
-			for p.Idle(false); p.Stats().Dirty > 0; p.Idle(false) {
-				if p.Fault() != nil {
-					b.Fatal(p.Fault())
-				}
-				time.Sleep(time.Millisecond)
-			}
+			eventually(b, p, "all is written", func() bool { return p.Stats().Dirty == 0 })
 			order := rand.New(rand.NewPCG(1, 2)).Perm(keys)
 			b.ReportAllocs()
 			b.ResetTimer()
 			reads := p.Stats().Reads
+			spent := perOp(b)
 			for i := range b.N {
 				key = keyed(key, order[i%keys])
 				p.Savepoint(uint32(i))
@@ -194,6 +189,7 @@ func BenchmarkGetPutOnDisk(b *testing.B) {
 				}
 			}
 			b.StopTimer()
+			spent()
 			b.ReportMetric(float64(p.Stats().Reads-reads)/float64(b.N), "reads/op")
 			p.Release()
 			if err := db.Close(b.Context()); err != nil {
@@ -217,6 +213,7 @@ func BenchmarkRestoreOnDisk(b *testing.B) {
 	var key []byte
 	b.ReportAllocs()
 	b.ResetTimer()
+	defer perOp(b)()
 	for i := range b.N {
 		key = keyed(key, i*5/8)
 		if err := p.Restore(key, v); err != nil {

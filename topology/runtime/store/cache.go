@@ -48,6 +48,9 @@ func (p *Partition) report() int64 {
 func (p *Partition) evict(to int64) {
 	d, x := p.disk, &p.index
 	p.last.kind = forgotten
+	if d.whole {
+		p.learn()
+	}
 	excess := p.bytes() - to
 	for steps := 2 * len(x.slots); excess > 0 && steps > 0; steps-- {
 		line := (d.hand >> 3) * scatter & (x.mask() >> 3)

@@ -99,7 +99,7 @@ type DB struct {
 	folders map[string]*folder
 	queue   []*folder     // with a batch to write
 	queued  sync.Cond     // of mu
-	eased   chan struct{} // closed and made anew when dirty has fallen
+	eased   chan struct{} // closed and made anew when a batch is over
 	closing bool
 }
 
@@ -229,6 +229,11 @@ func (db *DB) ease(bytes int64) {
 	db.dirty.Add(-bytes)
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	db.stir()
+}
+
+// stir tells who waits that a batch is over. The caller holds db.mu.
+func (db *DB) stir() {
 	close(db.eased)
 	db.eased = make(chan struct{})
 }

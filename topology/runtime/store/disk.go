@@ -35,6 +35,7 @@ type disk struct {
 	batch   *batch // on its way
 	spare   *batch
 
+	whole   bool // every key of the disk has a cell: it needs no filter
 	known   bool // the filter has every key
 	filter  filter
 	build   *build
@@ -97,7 +98,7 @@ func (d *disk) pebbleKey(key []byte) []byte {
 // load looks a key up that has no cell, whose hash p.last has, and makes it a cell if the disk has it.
 func (p *Partition) load(key []byte) bool {
 	d := p.disk
-	if d.known && !d.filter.has(p.last.hash) || d.fault != nil {
+	if d.whole || d.known && !d.filter.has(p.last.hash) || d.fault != nil {
 		return false
 	}
 	v, closer, err := d.get(key)
@@ -149,7 +150,6 @@ func (p *Partition) onDisk(key []byte) bool {
 // restoreOnDisk is Restore. It reads nothing from the disk, as a rule: whether the key was there matters to the count alone.
 func (p *Partition) restoreOnDisk(key, value []byte) {
 	d := p.disk
-	defer func() { p.keys = p.resting }()
 	if p.seek(key) {
 		at, hash := p.last.cell, p.last.hash
 		there := p.cells.head(at).state() == atRest
@@ -165,7 +165,7 @@ func (p *Partition) restoreOnDisk(key, value []byte) {
 	}
 	hash, there := p.last.hash, true
 	switch {
-	case d.known && !d.filter.has(hash):
+	case d.whole || d.known && !d.filter.has(hash):
 		there = false
 	case d.deleted > 0:
 		there = p.onDisk(key)
@@ -324,7 +324,7 @@ func (p *Partition) cut() {
 // eachOnDisk calls f for the keys that have no cell.
 func (p *Partition) eachOnDisk(f func(key, value []byte) bool) {
 	d := p.disk
-	if d.fault != nil {
+	if d.whole || d.fault != nil {
 		return
 	}
 	all, err := d.folder.pebble.NewIter(stateKeys())
@@ -388,17 +388,13 @@ func (p *Partition) scan(expected int) {
 	}
 	ctx, stop := context.WithCancel(d.db.life)
 	b := &build{stop: stop, done: make(chan struct{}), expected: expected, deleted: d.deleted}
-	size := firstFilter
-	for size*3 < expected*4 {
-		size *= 2
-	}
 	d.build = b
 	d.folder.scans.Go(func() {
 		defer close(b.done)
 		select {
 		case d.db.scans <- struct{}{}:
 			defer func() { <-d.db.scans }()
-			b.filter.grow(size)
+			b.filter.expect(expected)
 			for ok := all.First(); ok; ok = all.Next() {
 				b.filter.add(hashOf(all.Key()[1:]))
 				if b.keys++; b.keys%1024 == 0 && ctx.Err() != nil {
@@ -448,6 +444,18 @@ func (p *Partition) takeScan() {
 	}
 	d.filter, d.known = b.filter, true
 	d.deleted -= b.deleted
+}
+
+// learn makes the filter of a partition that has had all keys in memory, before the first of them leaves it.
+func (p *Partition) learn() {
+	d := p.disk
+	d.filter.expect(p.index.n)
+	for _, slot := range p.index.slots {
+		if slot != 0 {
+			d.filter.add(uint32(slot >> 32))
+		}
+	}
+	d.whole, d.known, d.deleted = false, true, 0
 }
 
 // rebuildAfter is how many keys must have gone before a filter is made anew.

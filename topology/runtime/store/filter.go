@@ -58,6 +58,15 @@ func (f *filter) place(hash uint32) bool {
 	return true
 }
 
+// expect makes room for so many hashes.
+func (f *filter) expect(n int) {
+	size := firstFilter
+	for size*3 < n*4 {
+		size *= 2
+	}
+	f.grow(size)
+}
+
 func (f *filter) grow(to int) {
 	old := f.slots
 	f.slots = make([]uint32, to)

@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // A batch is what an owner gives to a writer: its partition's changes since the last one, and where the state stands with
@@ -111,6 +109,7 @@ func (db *DB) refuse(b *batch) {
 	db.dirty.Add(-b.bytes)
 	b.err = ErrLeaseOver
 	b.over.Store(true)
+	db.stir()
 }
 
 // write is a writer: it takes one folder at a time, so that the batches of each are written in order.
@@ -168,51 +167,4 @@ func (db *DB) anyHeld() bool {
 		}
 	}
 	return false
-}
-
-// apply writes a batch, and returns when it is on disk.
-func (f *folder) apply(b *batch) error {
-	if err := f.failure(); err != nil {
-		return err
-	}
-	b.sort()
-	w := f.pebble.NewBatchWithSize(len(b.data) + 16*len(b.entries) + 256)
-	defer func() { _ = w.Close() }()
-	err := w.Set([]byte(metaKey), b.meta.appendTo(nil), nil)
-	written := uint64(0)
-	for i := range b.entries {
-		e := &b.entries[i]
-		key := b.key(e)
-		if err != nil {
-			break
-		}
-		if i > 0 && string(b.key(&b.entries[i-1])) == string(key) {
-			continue // its cell moved while it was dirty: the same value twice
-		}
-		if e.value < 0 {
-			err = w.Delete(key, nil)
-		} else {
-			err = w.Set(key, b.value(e), nil)
-		}
-		written++
-	}
-	if err == nil {
-		err = f.pebble.Apply(w, pebble.NoSync)
-	}
-	if err != nil {
-		return f.fail(err)
-	}
-	flushed, err := f.pebble.AsyncFlush()
-	if err != nil {
-		return f.fail(err)
-	}
-	select {
-	case <-flushed:
-		f.db.written.Add(written)
-		return nil
-	case <-f.failing():
-		return f.failure()
-	case <-f.db.life.Done():
-		return ErrClosed
-	}
 }

@@ -29,8 +29,10 @@ type folder struct {
 	busy    bool          // a writer has it
 	opened  bool          // pebble may be asked for its figures
 
-	pebble *pebble.DB     // of the lease
-	scans  sync.WaitGroup // of those who read all of it
+	pebble    *pebble.DB      // of the lease
+	options   *pebble.Options // that it was opened with
+	compacted chan struct{}   // holds one where a compaction has ended
+	scans     sync.WaitGroup  // of those who read all of it
 
 	broken atomic.Bool // failed is set
 
@@ -40,7 +42,7 @@ type folder struct {
 }
 
 func newFolder(db *DB, store string, partition int32) *folder {
-	return &folder{db: db, name: fmt.Sprintf("%s/%d", store, partition), path: db.path(store, partition), fails: make(chan struct{})}
+	return &folder{db: db, name: fmt.Sprintf("%s/%d", store, partition), path: db.path(store, partition), compacted: make(chan struct{}, 1), fails: make(chan struct{})}
 }
 
 // A CorruptError says that a partition's files do not read as they were written. It heals by a restore from the changelog:
@@ -108,30 +110,44 @@ func (f *folder) open() error {
 		FileCache: db.files,
 		// The changelog is the log (I2).
 		DisableWAL: true,
-		// Batches pass the memtable: one that is larger than half of it is flushed as it is.
-		MemTableSize:                256 << 10,
-		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       6,
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
-		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      pebbleLog{f},
+		// Batches are tables of their own, and never see the memtable.
+		MemTableSize:          64 << 10,
+		L0CompactionThreshold: 2 * compactDepth,
+		L0StopWritesThreshold: 2 * maxDepth,
+		LBaseMaxBytes:         64 << 20,
+		FormatMajorVersion:    pebble.FormatNewest,
+		Logger:                pebbleLog{f},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { _ = f.fail(err) },
 			DataCorruption:  func(pebble.DataCorruptionInfo) { _ = f.fail(pebble.ErrCorruption) },
+			CompactionEnd: func(pebble.CompactionInfo) {
+				select {
+				case f.compacted <- struct{}{}:
+				default:
+				}
+			},
 		},
 	}
 	o.TargetFileSizes[0] = 8 << 20
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
+	o.Levels[0].IndexBlockSize = 1 << 20                           // one level of it: a table has some MiB
+	o.Levels[len(o.Levels)-1].FilterPolicy = pebble.NoFilterPolicy // Get does not ask it there
 	o.Experimental.ReadCompactionRate = -1
 	o.Experimental.CompactionScheduler = db.turns.newMember()
+	o.EnsureDefaults()
 	p, err := pebble.Open(f.path, o)
 	if err != nil {
 		return err
 	}
-	f.pebble = p
+	f.pebble, f.options = p, o
 	return nil
 }
+
+// A partition's tables that have come since the last compaction lie over one another, as far as their keys reach.
+const (
+	compactDepth = 4  // of them are taken together
+	maxDepth     = 24 // of them make writes wait
+)
 
 // shut closes the Pebble.
 func (f *folder) shut() {

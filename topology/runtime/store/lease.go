@@ -68,7 +68,7 @@ func (db *DB) Lease(ctx context.Context, c Claim) (*Partition, error) {
 	if m.at.Changelog > c.Start || m.keys > 0 {
 		p.scan(int(m.keys))
 	} else {
-		p.disk.known = true // that there is nothing
+		p.disk.whole = true // since there is nothing
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()

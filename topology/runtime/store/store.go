@@ -429,6 +429,7 @@ func (p *Partition) Restore(key, value []byte) error {
 	}
 	if p.disk != nil {
 		p.restoreOnDisk(key, value)
+		p.keys = p.resting
 		return nil
 	}
 	there := p.find(key)
