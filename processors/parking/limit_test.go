@@ -149,6 +149,29 @@ func TestN5ReferenceThatIsWithdrawnWhileItsEventsLeaveKeepsTheirTime(t *testing.
 	}
 }
 
+// A timer of the limit that finds its reference known asks for their release; where it is withdrawn before that comes, they wait on
+// for the time that is left.
+func TestN5ReferenceThatIsWithdrawnBeforeItsEventsLeaveKeepsTheirTime(t *testing.T) {
+	l := limitedLot(t)
+	l.arrive(t, scan("a", "TEA", "EA"))
+	l.task.Commit()
+	l.task.Clock += time.Hour.Microseconds()
+	l.arrive(t, scan("b", "TEA", "EA"))
+	l.task.Commit()
+	l.item(t, "TEA", 1)
+	l.task.Clock += (week - time.Hour).Microseconds()
+	if out, more, err := l.task.FireTimers(100); err != nil || !more || len(out) != 0 {
+		t.Fatalf("%v left, more %v, %v", l.ids(t, out), more, err)
+	}
+	l.tables.DeleteItem("TEA")
+	if got, _ := l.later(t, 0, 100); !slices.Equal(got, overdue(1, "a")) {
+		t.Fatalf("became %v", got)
+	}
+	if got, _ := l.later(t, time.Hour, 100); !slices.Equal(got, overdue(2, "b")) {
+		t.Errorf("became %v", got)
+	}
+}
+
 func TestN5GivingUpIsBoundedByTheLimitOfACall(t *testing.T) {
 	l := limitedLot(t)
 	var want []string

@@ -33,7 +33,6 @@ type Task struct {
 	proc   processors.Processor
 	stores []*Store
 	timers *Store // by name, a zero byte and key: when each is due, in decimal
-	passed map[string]bool
 	record *processors.Record
 	inHand []*processors.Record // records of the transaction
 	lastOf map[string]*processors.Record
@@ -43,7 +42,7 @@ type Task struct {
 
 // NewTask makes a task of a processor that declares a number of stores.
 func NewTask(p processors.Processor, stores int) *Task {
-	t := &Task{Serde: serde.Local(), proc: p, lastOf: map[string]*processors.Record{}, timers: newStore(), passed: map[string]bool{}}
+	t := &Task{Serde: serde.Local(), proc: p, lastOf: map[string]*processors.Record{}, timers: newStore()}
 	for range stores {
 		t.stores = append(t.stores, newStore())
 	}
@@ -100,14 +99,15 @@ func (t *Task) NextTimer() (at int64, ok bool) {
 	return at, ok
 }
 
-// nextTimer is the timer that is due first, of those by name and key that are due at one time.
+// nextTimer is the timer that is due first, and of those that are due at one time the first by name and key. One that the
+// transaction has touched is none of them: what it sets comes in a later one.
 func (t *Task) nextTimer() (id string, at int64, ok bool) {
-	t.timers.Each(func(k, v []byte) bool {
-		if due := decimal(v); !t.passed[string(k)] && (!ok || due < at || due == at && string(k) < id) {
-			id, at, ok = string(k), due, true
+	for k, v := range t.timers.committed {
+		_, touched := t.timers.transaction[k]
+		if due := decimal(v); !touched && (!ok || due < at || due == at && k < id) {
+			id, at, ok = k, due, true
 		}
-		return true
-	})
+	}
 	return id, at, ok
 }
 
@@ -128,7 +128,6 @@ func (t *Task) FireTimers(limit int) (out []Output, more bool, err error) {
 		if !ok || at > t.Clock {
 			break
 		}
-		t.passed[id] = true // set again, it comes in a later transaction
 		name, key, _ := strings.Cut(id, "\x00")
 		t.mark = len(t.out)
 		t.timers.Delete([]byte(id))
@@ -218,7 +217,6 @@ func (t *Task) Abort() { t.end() }
 func (t *Task) end() {
 	t.out = nil
 	clear(t.lastOf)
-	clear(t.passed)
 	for _, s := range t.all() {
 		clear(s.transaction)
 		s.dirty = nil

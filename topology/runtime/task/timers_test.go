@@ -48,6 +48,9 @@ func (p *clockwork) OnTimer(ctx processors.Context, t processors.Timer, limit in
 	if p.onTimer != nil {
 		return p.onTimer(ctx, t)
 	}
+	if t.Name == "chain" {
+		ctx.SetTimer("a", append([]byte("of "), t.Key...), ctx.Now())
+	}
 	if t.Name != "count" {
 		ctx.EmitRaw(topics.Ledger, t.Key, fmt.Appendf(nil, "%s at %d", t.Name, t.At), nil)
 		return nil
@@ -204,6 +207,21 @@ func TestContinuationComesInALaterTransactionBehindWhatWasDueBefore(t *testing.T
 	}
 	expect(t, "transactions", turns, "map[ledger 25=one:10]", "map[ledger 24=one:10]", "map[ledger 25=one:9 ledger k=a at 10:1]",
 		"map[ledger 24=one:10]", "map[ledger 24=one:4 ledger 25=one:6]")
+}
+
+func TestTimerThatATimerSetsComesInALaterTransaction(t *testing.T) {
+	task, sink := wound(&clockwork{})
+	task.Begin(1)
+	process(t, task, record(0, "k", "set chain 5"))
+	task.commitNow(t)
+	if n := fire(t, task, 10, 100); n != 1 {
+		t.Errorf("%d came at once", n)
+	}
+	task.commitNow(t)
+	expect(t, "came", sink.outputs, "ledger k=chain at 5")
+	fire(t, task, 10, 100)
+	task.commitNow(t)
+	expect(t, "came", sink.outputs, "ledger k=chain at 5", "ledger of k=a at 10")
 }
 
 func TestTimersOutliveARestart(t *testing.T) {
