@@ -67,6 +67,9 @@ type Options struct {
 	MaxKeys int
 	// MaxTroubles bounds the events that must come out elsewhere than in a balance; default 4 million.
 	MaxTroubles int
+	// GivenUp says that everything that waits for master data in vain has waited longer than the time limit of parking: it must
+	// have come out as a dead letter and as an exception besides, once each, both with the cause MASTER_DATA_MISSING.
+	GivenUp bool
 	// Catalogue is the master data that Received looks up; nil: it refuses everything, until Use.
 	Catalogue *Catalogue
 }

@@ -109,7 +109,7 @@ func (c *TroubleCheck) DeadLetter(d *event.DeadLetter) {
 	id := IDOfBytes(key, value)
 	t, expected := c.oracle.troubles[id]
 	eventID := ""
-	if !expected || t.what.Place != c.place {
+	if !expected || c.meant(t).Place != c.place {
 		if _, payload, err := wire.Split(value); err == nil {
 			if text, ok := event.PeekEventID(payload); ok {
 				id, eventID = IDOfEvent(text), text
@@ -146,11 +146,23 @@ func (c *TroubleCheck) Parked(p *event.ParkedEvent) {
 	})
 }
 
+// givenUp is the cause of a dead letter, and the class of the exception beside it, of an event that waited in vain.
+const givenUp = "MASTER_DATA_MISSING"
+
+// meant is what is expected of an event here. What waits in vain comes out in every place in the end (Options.GivenUp).
+func (c *TroubleCheck) meant(t trouble) Trouble {
+	if c.oracle.options.GivenUp && t.what.Place == Parked && c.place != Parked {
+		return Trouble{c.place, givenUp}
+	}
+	return t.what
+}
+
 // found takes one that came out.
 func (c *TroubleCheck) found(id uint64, what Trouble, name, detail string, carries func(run string) bool) {
 	c.finding.Read++
 	t, expected := c.oracle.troubles[id]
-	if !expected || t.what.Place != what.Place {
+	meant := c.meant(t)
+	if !expected || meant.Place != what.Place {
 		if c.foreign(carries) {
 			c.finding.Foreign++
 			return
@@ -163,8 +175,8 @@ func (c *TroubleCheck) found(id uint64, what Trouble, name, detail string, carri
 	case c.seen[id] > t.sent:
 		c.finding.add(c.limit, Difference{Problem: Duplicated, Key: name, ID: id, Events: 1,
 			Detail: fmt.Sprintf("%v: it came out %d times and was sent %d times", what, c.seen[id], t.sent)})
-	case t.what.Cause != what.Cause:
-		c.finding.add(c.limit, Difference{Problem: Wrong, Key: name, ID: id, Detail: fmt.Sprintf("%v, %v was expected: %s", what, t.what, detail)})
+	case meant.Cause != what.Cause:
+		c.finding.add(c.limit, Difference{Problem: Wrong, Key: name, ID: id, Detail: fmt.Sprintf("%v, %v was expected: %s", what, meant, detail)})
 	}
 }
 
@@ -198,7 +210,8 @@ func (c *TroubleCheck) foreign(carries func(run string) bool) bool {
 // Finding ends the check.
 func (c *TroubleCheck) Finding() Finding {
 	for id, t := range c.oracle.troubles {
-		if t.what.Place != c.place {
+		meant := c.meant(t)
+		if meant.Place != c.place {
 			continue
 		}
 		if c.seen[id] > 0 {
@@ -206,7 +219,7 @@ func (c *TroubleCheck) Finding() Finding {
 		}
 		if missing := t.sent - c.seen[id]; missing > 0 {
 			c.finding.add(c.limit, Difference{Problem: Lost, ID: id, Events: int64(missing), Key: fmt.Sprintf("%016x", id),
-				Detail: fmt.Sprintf("%v was expected: it came out %d times and was sent %d times", t.what, c.seen[id], t.sent)})
+				Detail: fmt.Sprintf("%v was expected: it came out %d times and was sent %d times", meant, c.seen[id], t.sent)})
 		}
 	}
 	return c.finding

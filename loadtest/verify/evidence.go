@@ -34,6 +34,8 @@ type Evidence struct {
 	Ledger bool           // the ledger is written, and compared: the topic, and the rows where there are Tables
 	State  *State         // nil: the state is not asked
 	Tables *tables.Tables // nil: ClickHouse is not asked
+	// GivenUp says that parking has a time limit, and that all that waits in vain has waited longer.
+	GivenUp bool
 	// MaxKeys bounds the recount's memory; default 16 million pairs of SKU and site.
 	MaxKeys int
 	// Failing bounds how many failing keys are shown with their events; default 20.
@@ -130,7 +132,7 @@ func (v *verification) recount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.oracle = oracle.New(oracle.Options{Runs: runs, MaxKeys: v.MaxKeys})
+	v.oracle = oracle.New(oracle.Options{Runs: runs, MaxKeys: v.MaxKeys, GivenUp: v.GivenUp})
 	t := teller{oracle: v.oracle, serde: v.Serde}
 	var before, total int64
 	for i := range v.Sent {
