@@ -49,6 +49,8 @@ func TestLatenessIsTheReceiversWhereHalfOfTheBacklogWasSpentWaitingForIt(t *test
 		{120 * ms, 160 * ms, 40 * ms, true, false},   // nobody was waited for since
 		{150 * ms, 200 * ms, 100 * ms, true, true},   // 60 of 80
 		{180 * ms, 189 * ms, 100 * ms, false, false}, // within LateAfter
+		{600 * ms, 605 * ms, 500 * ms, false, false}, // what was waited for before counts no more
+		{610 * ms, 700 * ms, 500 * ms, true, false},
 	} {
 		if late, byReceiver := b.Leave(step.intended, step.elapsed, step.waited); late != step.late || byReceiver != step.byReceiver {
 			t.Errorf("step %d: late %v, by the receiver %v", i+1, late, byReceiver)
