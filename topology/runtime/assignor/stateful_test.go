@@ -350,6 +350,27 @@ func TestStandbyTakesOverAndEvennessWaits(t *testing.T) {
 	g.rest()
 }
 
+// An owner that has lost its state gives way to the standbys, and gets its share back when it has read it again.
+func TestOwnerThatLostItsStateGivesWay(t *testing.T) {
+	g := newStateGroup(t, 6, 1_000_000, Options{Standbys: 1, WarmupLag: 10_000, MaxWarmups: 8})
+	g.join("a", 1)
+	g.join("b", 1)
+	g.rest()
+	g.rest()
+	clear(g.states["a"].has)
+	for g.round() {
+	}
+	for p := range g.logs {
+		if w := g.owner(p); w.instance != "b" {
+			t.Errorf("partition %d is with %s, which has nothing of it", p, w.instance)
+		}
+	}
+	g.rest()
+	if n := g.workers[0].total(); n != 3 {
+		t.Errorf("a has %d partitions in the end", n)
+	}
+}
+
 // While nobody has much of the state, an instance that comes gets its share at once: two that read half each are faster than one
 // that reads all.
 func TestPartitionsAreSharedOutAtOnceWhileNobodyHasTheState(t *testing.T) {
