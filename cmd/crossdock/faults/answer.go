@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// answerWithin is how long an answer that is to be lost is waited for.
-const answerWithin = 15 * time.Second
+// moreWithin is how long a second and a third answer to lose are waited for.
+const moreWithin = 15 * time.Second
 
 func answersLost(what string, key int16) Fault {
 	return Fault{
@@ -33,8 +33,10 @@ func answersLost(what string, key int16) Fault {
 					return "", err
 				}
 			}
-			limit := time.NewTimer(answerWithin)
+			limit := time.NewTimer(f.o.Bound) // for the first
 			defer limit.Stop()
+			enough := time.NewTimer(moreWithin)
+			defer enough.Stop()
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			lost := 0
@@ -45,6 +47,8 @@ func answersLost(what string, key int16) Fault {
 					for _, p := range i.paths {
 						lost += p.losses()
 					}
+				case <-enough.C:
+					waiting = lost == 0
 				case <-limit.C:
 					waiting = false
 				case <-ctx.Done():
@@ -52,7 +56,7 @@ func answersLost(what string, key int16) Fault {
 				}
 			}
 			if lost == 0 {
-				return "", fmt.Errorf("instance %s asked for nothing of the kind (%s) in %v", i.name, what, answerWithin)
+				return "", fmt.Errorf("instance %s asked for nothing of the kind (%s) in %v", i.name, what, f.o.Bound)
 			}
 			return fmt.Sprintf("%d of %s", lost, i.name), nil
 		},

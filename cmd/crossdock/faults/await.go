@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,10 +23,37 @@ func pass(ctx context.Context, d time.Duration) error {
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
-// until asks again until ok, or a time has passed, or a process has ended that must not. What fails meanwhile is asked again.
-func (f *Field) until(ctx context.Context, within time.Duration, ok func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not within %v", within))
-	defer cancel()
+// within bounds a wait for something that shows no progress before it is there: Options.Bound.
+func (f *Field) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, f.o.Bound, fmt.Errorf("not within %v", f.o.Bound))
+}
+
+// moving is a context that ends when the pipeline stands still: a partition has had records for Options.Bound, and nothing of them was
+// committed. However slow the machine is, work that goes on is not cut short.
+func (f *Field) moving(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	from := time.Now()
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if why := f.progress.stuck(from, f.o.Bound); why != nil {
+					cancel(why)
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, func() { cancel(context.Canceled); looking.Wait() }
+}
+
+// until asks again until ok, or ctx ends, or a process has ended that must not. What fails meanwhile is asked again.
+func (f *Field) until(ctx context.Context, ok func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var last error
@@ -69,7 +97,9 @@ func (f *Field) catchUp(ctx context.Context) error {
 	from := time.Now()
 	var ends map[part]int64
 	var left int64
-	err := f.until(ctx, f.o.Bound, func(context.Context) (_ bool, err error) {
+	ctx, stop := f.moving(ctx)
+	defer stop()
+	err := f.until(ctx, func(context.Context) (_ bool, err error) {
 		if ends == nil {
 			if ends, err = f.progress.ends(from); err != nil {
 				return false, err
@@ -86,7 +116,9 @@ func (f *Field) catchUp(ctx context.Context) error {
 
 // awaitRebalance waits until a group is not stable, and says in which state it is then.
 func (f *Field) awaitRebalance(ctx context.Context, group string) (state string, err error) {
-	err = f.until(ctx, f.o.Bound, func(ctx context.Context) (bool, error) {
+	ctx, cancel := f.within(ctx)
+	defer cancel()
+	err = f.until(ctx, func(ctx context.Context) (bool, error) {
 		all, err := f.admin.DescribeGroups(ctx, group)
 		if err == nil {
 			err = all.Error()
@@ -110,7 +142,9 @@ func (f *Field) awaitAssigned(ctx context.Context, name string) (took time.Durat
 	for _, part := range f.o.Parts {
 		names = append(names, f.group(part))
 	}
-	err = f.until(ctx, f.o.Bound, func(ctx context.Context) (bool, error) {
+	ctx, cancel := f.within(ctx)
+	defer cancel()
+	err = f.until(ctx, func(ctx context.Context) (bool, error) {
 		all, err := f.admin.DescribeGroups(ctx, names...)
 		if err == nil {
 			err = all.Error()

@@ -126,7 +126,9 @@ func (f *Field) controller(ctx context.Context) (int, error) {
 // awaitReplicas waits until every partition has all of its replicas in sync.
 func (f *Field) awaitReplicas(ctx context.Context) error {
 	behind := 0
-	err := f.until(ctx, brokerWithin, func(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, brokerWithin, fmt.Errorf("not within %v", brokerWithin))
+	defer cancel()
+	err := f.until(ctx, func(ctx context.Context) (bool, error) {
 		m, err := f.admin.Metadata(ctx)
 		if err != nil {
 			return false, err

@@ -4,13 +4,14 @@
 // lost, counted twice or wrong, and what must not be applied must have come out as a dead letter, an exception or a parked
 // event, once each.
 //
-// A Fault says what it does, how it is undone and what must hold meanwhile. A run holds after each one that work goes on:
-// within Options.Bound everything that had come must be committed.
+// A Fault says what it does, how it is undone and what must hold meanwhile. A run holds after each one that work goes on: all that
+// had come is committed, and no partition that has records stands still for Options.Bound. The bound is one of progress: a slow or busy
+// machine makes a run longer, and does not make it fail.
 //
 // A seed fixes the load, which faults come in which order, on whom, and for how long. It does not fix what the machine
 // makes of it: a run that failed is repeated as it was scheduled, and most often, not always, fails again.
 //
 // Not here: steps of the clock. The pipeline's programs read the machine's clock by the kernel's vDSO, without a C library that
-// a shim could stand before, and tests must not set the machine's. What depends on the clock takes it from its
-// configuration and is tested with a clock of the test (testing/synctest), and no decision of a commit depends on it.
+// a shim could stand before, and tests must not set the machine's. What depends on the clock takes it from its configuration:
+// the worlds of package topology/runtime step it, under timers and stores, and no decision of a commit depends on it.
 package faults

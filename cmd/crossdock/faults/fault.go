@@ -21,7 +21,11 @@ type Fault struct {
 // A need is what a fault asks of a field.
 type need uint8
 
-const needsCluster need = 1 // three brokers
+const (
+	needsCluster   need = 1 << iota // three brokers
+	needsTimers                     // parking.limit
+	needsSmallDisk                  // processes with a file system of their own
+)
 
 // A Draw is what chance decides of a fault. Every step draws all of it, so that a fault that asks for more does not move the
 // ones after it.
@@ -41,9 +45,9 @@ func (d Draw) between(low, high time.Duration) time.Duration {
 // All lists the faults.
 func All() []Fault {
 	return []Fault{
-		killAndRestart(), killBetweenRevokeAndRejoin(), killAndRename(), killAll(),
-		freeze(), twin(),
-		scaleOutAndIn(), rollingRestart(), stateRot(), stateGone(),
+		killAndRestart(), killInARebalance(), killBetweenRevokeAndRejoin(), killAndRename(), killAll(),
+		freeze(), zombieWithTimers(), twin(),
+		scaleOutAndIn(), rollingRestart(), stateRot(), stateGone(), diskFull(), changelogMadeAnew(),
 		brokerKill(), coordinatorKill(), controllerKill(), brokerFreeze(),
 		connectionsCut(), unreachable(), stalled(), slow(),
 		answersLost("the end of a transaction", endTxn), answersLost("the offsets of a transaction", txnOffsetCommit),

@@ -63,12 +63,12 @@ func TestNothingIsLostDoubledOrWrongUnderFaults(t *testing.T) {
 		t.Skip("faults on real Kafka are left out with -short")
 	}
 	if os.Getenv(forEnv) == "" {
-		t.Skipf("faults come by make chaos, or where %s says for how long, such as 75s: three brokers and six processes want the machine for themselves", forEnv)
+		t.Skipf("faults come by make test and make chaos, or where %s says for how long, such as 90s: three brokers and three processes run beside no other test", forEnv)
 	}
 	o := Options{
-		Seed: setting(t, seedEnv, 20261127, whole), For: setting(t, forEnv, 75*time.Second, time.ParseDuration),
+		Seed: setting(t, seedEnv, 20261127, whole), For: setting(t, forEnv, 90*time.Second, time.ParseDuration),
 		Rate: int(setting(t, rateEnv, 1000, whole)), Cluster: setting(t, brokerEnv, 3, whole) == 3,
-		Faults: setting(t, faultsEnv, nil, byName), Log: t.Logf,
+		Faults: setting(t, faultsEnv, nil, byName), Bound: 2 * time.Minute, Log: t.Logf,
 	}
 	o.Binary = build(t)
 	var err error

@@ -38,7 +38,8 @@ type Options struct {
 	// For is how long faults come, and Steps how many at most; 0: no bound by number.
 	For   time.Duration
 	Steps int
-	// Bound is how long the pipeline may take to catch up after a fault is undone; default 60 s.
+	// Bound is how long a partition that has records may stand still when nothing is broken, and how long what shows no progress,
+	// such as a process's start, may take; default 60 s. A slow machine makes a run longer, and does not make it fail.
 	Bound time.Duration
 	Log   func(format string, args ...any)
 }
@@ -77,6 +78,7 @@ type Field struct {
 	o         Options
 	config    config.Config
 	settings  map[string]bool // that the program has
+	has       need
 	brokers   []*kafka.Broker
 	instances []*instance
 	serde     *serde.Serde
@@ -85,6 +87,7 @@ type Field struct {
 	admin     *kadm.Client
 	progress  *progress
 	renamed   int
+	waited    []string // ids of events that waited in vain for a zombie
 
 	closing []func() error // in the order of their making
 }
@@ -103,6 +106,17 @@ func Open(ctx context.Context, o Options) (_ *Field, err error) {
 	}()
 	for _, k := range config.Keys() {
 		f.settings[k.Name] = true
+	}
+	if o.Cluster {
+		f.has |= needsCluster
+	}
+	if f.settings[parkingLimit] {
+		f.has |= needsTimers
+	}
+	if err := canMount(ctx, f.state(disk{name: "try"})); err == nil {
+		f.has |= needsSmallDisk
+	} else {
+		o.Log("no disk will be full: a process cannot have a file system of its own here: %v", err)
 	}
 	if err := f.startBrokers(ctx); err != nil {
 		return nil, err
@@ -241,7 +255,7 @@ func (f *Field) group(part string) string { return f.config.App + "-" + part }
 // load is what is sent: a small retailer's, with everything that a large one's has.
 func (f *Field) load() scans.Load {
 	l := scans.DefaultLoad(f.o.Seed)
-	l.Rate, l.Run, l.Start = f.o.Rate, "F", time.Now()
+	l.Rate, l.Run, l.Start = f.o.Rate, "FAULTS", time.Now()
 	l.SKUs, l.Sites, l.BusySites, l.Devices = 2000, 20, 4, 200
 	l.Poison = 0.002
 	l.Offline.Min, l.Offline.Max = 5*time.Second, 30*time.Second

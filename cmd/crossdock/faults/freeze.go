@@ -46,7 +46,7 @@ func twin() Fault {
 			}
 			defer func() { _ = old.Kill() }() // a no-op on one that has ended
 			// On the disk of the frozen one it would wait for that one to end.
-			if err := i.startOn(i.name, i.disk+"-twin"); err != nil {
+			if err := i.startOn(i.name, disk{name: i.disk.name + "-twin"}); err != nil {
 				return "", err
 			}
 			i.mayEnd(true)

@@ -8,13 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"crossdock/internal/embedded/process"
 )
-
-// stopWithin is how long a process that is asked to end may take: its transaction's end, and the rest.
-const stopWithin = 20 * time.Second
 
 // An instance is a place for one process of the program: its ways to the brokers, and the process that runs there now.
 type instance struct {
@@ -24,17 +20,17 @@ type instance struct {
 
 	mu       sync.Mutex // guards what is below: the watch reads it beside the run
 	name     string
-	disk     string           // names the folder of its stores
+	disk     disk
 	process  *process.Process // nil: none
 	expected bool             // its end is no failure
 	runs     int              // of the place so far: each has a log of its own
 }
 
 // start runs a process under a name, with the disk of that name.
-func (i *instance) start(name string) error { return i.startOn(name, name) }
+func (i *instance) start(name string) error { return i.startOn(name, disk{name: name}) }
 
 // startOn runs a process under a name with a disk of another: it stands for a process on another machine.
-func (i *instance) startOn(name, disk string) error {
+func (i *instance) startOn(name string, disk disk) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.process != nil {
@@ -88,7 +84,7 @@ func (i *instance) terminate(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("it was asked to end %v before", stopWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, i.field.o.Bound, fmt.Errorf("it was asked to end %v before", i.field.o.Bound))
 	defer cancel()
 	if err := p.Stop(ctx); err != nil {
 		return err
@@ -146,7 +142,7 @@ func (i *instance) onPaths(d Draw, do func(*path)) (detail string) {
 }
 
 // spawn runs the program.
-func (f *Field) spawn(name, disk string, place, run int, brokers []string) (*process.Process, error) {
+func (f *Field) spawn(name string, disk disk, place, run int, brokers []string) (*process.Process, error) {
 	args := append([]string{"run"}, f.o.Parts...)
 	set := func(key string, values ...string) { // a list is its key again and again
 		for _, value := range values {
@@ -167,18 +163,27 @@ func (f *Field) spawn(name, disk string, place, run int, brokers []string) (*pro
 	set("runtime.transaction_timeout", f.config.Runtime.TransactionTimeout.String())
 	set("log.level", "info")
 	set("log.format", "text")
-	set(stateDir, f.state(disk))
+	set("state.dir", f.state(disk))
+	set(parkingLimit, parkedFor.String())
+	path := f.o.Binary
+	if disk.bytes > 0 {
+		set("state.flush_interval", "500ms") // so that it is soon written to
+		path, args = disk.mounted(f.state(disk), path, args)
+	}
 	return process.Start(process.Options{
-		Name: "instance " + name, Path: f.o.Binary, Args: args, Dir: f.o.Dir,
+		Name: "instance " + name, Path: path, Args: args, Dir: f.o.Dir,
 		Log: filepath.Join(f.o.Dir, fmt.Sprintf("instance-%d-%03d-%s.log", place, run, name)),
 	})
 }
 
-// stateDir is the setting of the folder with stores on disk, where the program has one.
-const stateDir = "state.dir"
+// A disk is where a process has its stores.
+type disk struct {
+	name  string // of its folder
+	bytes int64  // of a file system of its own, which goes with the process; 0: it has none
+}
 
 // state is the folder of a disk.
-func (f *Field) state(disk string) string { return filepath.Join(f.o.Dir, "state", disk) }
+func (f *Field) state(d disk) string { return filepath.Join(f.o.Dir, "state", d.name) }
 
 func (f *Field) logs() string {
 	found, err := filepath.Glob(filepath.Join(f.o.Dir, "*.log"))

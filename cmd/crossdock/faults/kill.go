@@ -25,7 +25,7 @@ func killAndRestart() Fault {
 	}
 }
 
-func killBetweenRevokeAndRejoin() Fault {
+func killInARebalance() Fault {
 	return Fault{
 		Name: "kill in a rebalance",
 		Does: "an instance more starts; once the group rebalances another is killed with -9 and starts again under its name; the one more is asked to end",

@@ -37,7 +37,7 @@ type standing struct {
 
 const (
 	lookEvery  = 100 * time.Millisecond
-	lookWithin = 3 * time.Second
+	lookWithin = 5 * time.Second
 	// tail is what may lie behind the last record of a partition and is never committed: markers of transactions, and
 	// records of those that were aborted.
 	tail = 20
@@ -118,6 +118,29 @@ func (p *progress) ends(after time.Time) (map[part]int64, error) {
 		ends[which] = s.end
 	}
 	return ends, nil
+}
+
+// stuck says which partition has had records for a time and did not move; nil: none. Nothing counts that lies before from. Brokers
+// that have said nothing for as long are an answer too.
+func (p *progress) stuck(from time.Time, within time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if heard := later(p.at, from); time.Since(heard) > within {
+		return fmt.Errorf("the brokers have not said for %v how far the groups are: %w", within, errors.Join(errNoLook, p.err))
+	}
+	for which, s := range p.parts {
+		if s.end-s.committed > tail && p.at.Sub(later(s.moved, from)) > within {
+			return fmt.Errorf("group %s has committed nothing of %s/%d for %v: it stands at %d, and the log ends at %d", which.group, which.topic, which.partition, within, s.committed, s.end)
+		}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // errNoLook says that no look has ended since.

@@ -10,11 +10,15 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Keys of Kafka's requests (protocol guide, "API keys").
 const (
 	produce         int16 = 0
+	joinGroup       int16 = 11
 	syncGroup       int16 = 14
 	initProducerID  int16 = 22
 	endTxn          int16 = 26
@@ -44,6 +48,7 @@ type path struct {
 	losing int16
 	left   int // answers still to be lost
 	lost   int
+	traps  func(kmsg.Request) bool // springs at requests to join a group; nil: none is set
 }
 
 // newPath listens; it carries nothing before aim.
@@ -126,6 +131,53 @@ func (p *path) losses() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost
+}
+
+// trap sets a trap for requests to join a group: when it springs the path stalls, and the request is held with all that follows.
+// nil takes it away.
+func (p *path) trap(springs func(kmsg.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.traps = springs
+}
+
+// joins shows a request to join a group to the trap that is set.
+func (p *path) joins(body []byte) error {
+	p.mu.Lock()
+	springs := p.traps
+	p.mu.Unlock()
+	if springs == nil {
+		return nil
+	}
+	req, err := parse(body)
+	if err != nil {
+		return err
+	}
+	if springs(req) {
+		p.stall(true)
+	}
+	return nil
+}
+
+// parse reads a request: a header of key, version, correlation id and client id, with tags behind it where the version is a
+// flexible one (KIP-482), and its body.
+func parse(b []byte) (kmsg.Request, error) {
+	r := kbin.Reader{Src: b}
+	key, version := r.Int16(), r.Int16()
+	r.Int32()
+	r.NullableString()
+	req := kmsg.RequestForKey(key)
+	if req == nil || !r.Ok() {
+		return nil, fmt.Errorf("a request of key %d cannot be read", key)
+	}
+	req.SetVersion(version)
+	if req.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	if err := r.Complete(); err != nil {
+		return nil, err
+	}
+	return req, req.ReadFrom(r.Src)
 }
 
 // asks says whether the answer to a request is one to lose.
@@ -281,7 +333,13 @@ func (l *link) request(body []byte) error {
 	if len(body) < 8 {
 		return fmt.Errorf("a request of %d bytes", len(body))
 	}
-	if l.path.asks(int16(binary.BigEndian.Uint16(body))) {
+	key := int16(binary.BigEndian.Uint16(body))
+	if key == joinGroup {
+		if err := l.path.joins(body); err != nil {
+			return err
+		}
+	}
+	if l.path.asks(key) {
 		l.mu.Lock()
 		l.lost[int32(binary.BigEndian.Uint32(body[4:]))] = true
 		l.mu.Unlock()

@@ -38,12 +38,8 @@ type Happened struct {
 	Failed    string  `json:"failed,omitempty"`  // why the run ended with it
 }
 
-const (
-	// startWithin is how long the processes may take until they work.
-	startWithin = 2 * time.Minute
-	// drainWithin is how long the pipeline may take, after the last event, to come to its end.
-	drainWithin = 3 * time.Minute
-)
+// drainWithin is how long the pipeline may take, after the last event, to come to its end, while all of it moves.
+const drainWithin = 10 * time.Minute
 
 // errEnough ends the sending.
 var errEnough = errors.New("enough is sent")
@@ -103,6 +99,7 @@ func (f *Field) Run(ctx context.Context) (r *Result, err error) {
 	}
 	r.Verdict, err = verify.Run(ctx, verify.Evidence{
 		Sent: []verify.Load{{Log: log}}, Kafka: f.kafka, Serde: f.serde, Naming: pipeline.Naming(&f.config), Ledger: true,
+		GivenUp: f.has&needsTimers != 0,
 	})
 	r.Held = err == nil && r.Verdict.OK
 	return r, err
@@ -111,7 +108,9 @@ func (f *Field) Run(ctx context.Context) (r *Result, err error) {
 // firstCommits waits until the pipeline works.
 func (f *Field) firstCommits(ctx context.Context) error {
 	var left, committed int64
-	err := f.until(ctx, startWithin, func(context.Context) (bool, error) {
+	ctx, stop := f.moving(ctx)
+	defer stop()
+	err := f.until(ctx, func(context.Context) (bool, error) {
 		ends, err := f.progress.ends(time.Time{})
 		if err != nil {
 			return false, err
@@ -164,7 +163,7 @@ func (f *Field) possible() []Fault {
 	}
 	var can []Fault
 	for _, x := range all {
-		if x.needs != needsCluster || f.o.Cluster {
+		if x.needs&^f.has == 0 {
 			can = append(can, x)
 		}
 	}
@@ -174,7 +173,9 @@ func (f *Field) possible() []Fault {
 // drain waits until all that was sent is through, and asks the processes to end.
 func (f *Field) drain(ctx context.Context) error {
 	naming := pipeline.Naming(&f.config)
-	settling, cancel := context.WithTimeoutCause(ctx, drainWithin, fmt.Errorf("not within %v", drainWithin))
+	moving, stop := f.moving(ctx)
+	defer stop()
+	settling, cancel := context.WithTimeoutCause(moving, drainWithin, fmt.Errorf("not within %v", drainWithin))
 	defer cancel()
 	w := verify.Waiting{Kafka: f.kafka, Balances: naming.Topic(topics.Balances)}
 	groups := f.groups()
@@ -183,6 +184,9 @@ func (f *Field) drain(ctx context.Context) error {
 	}
 	if err := verify.Settled(settling, w); err != nil {
 		return errors.Join(err, f.alive())
+	}
+	if err := f.allGivenUp(settling); err != nil {
+		return err
 	}
 	for _, i := range f.running() {
 		if err := i.terminate(ctx); err != nil {
