@@ -58,10 +58,13 @@ func (w *worker) fireTimers() (wait time.Duration, err error) {
 // dueTimers collects the tasks that have timers due, the longest due first, and says how long to wait for the next where none has.
 func (w *worker) dueTimers() (wait time.Duration, err error) {
 	wait = idleWait
+	if w.stage.TimerStore() < 0 {
+		return wait, nil
+	}
 	now := w.clock()
 	w.due = w.due[:0]
 	for _, r := range w.runs {
-		if r.state != running || !r.task.HasTimers() {
+		if r.state != running {
 			continue
 		}
 		at, set, err := r.task.NextTimer()

@@ -241,9 +241,6 @@ func (q *timerQueue) Pop() any {
 	return e
 }
 
-// HasTimers says whether the stage has timers.
-func (t *Task) HasTimers() bool { return t.timers.store != nil }
-
 // Timers counts those that are set.
 func (t *Task) Timers() int {
 	if t.timers.store == nil {
