@@ -1,14 +1,18 @@
 package runtime
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A fetchPool keeps what a worker's fetches are decoded into, to be used again when their transaction has ended. What it
-// keeps is bounded in bytes: a fetch of a worker is some MiB, and two or three of them are on their way at any time.
+// keeps is bounded: a fetch of a worker is some MiB, and two or three of them are on their way at any time.
 type fetchPool struct {
+	maxBytes   int // 0: maxHeldBytes
+	maxRecords int // 0: maxHeldRecords
+
 	mu          sync.Mutex
 	bytes       [][]byte
 	records     [][]kgo.Record
@@ -41,7 +45,7 @@ func (p *fetchPool) GetDecompressBytes(compressed []byte, _ kgo.CompressionCodec
 func (p *fetchPool) PutDecompressBytes(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heldBytes+cap(b) <= maxHeldBytes {
+	if p.heldBytes+cap(b) <= cmp.Or(p.maxBytes, maxHeldBytes) {
 		p.bytes = append(p.bytes, b)
 		p.heldBytes += cap(b)
 	}
@@ -70,7 +74,7 @@ func (p *fetchPool) GetRecords(n int) []kgo.Record {
 func (p *fetchPool) PutRecords(r []kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heldRecords+cap(r) <= maxHeldRecords {
+	if p.heldRecords+cap(r) <= cmp.Or(p.maxRecords, maxHeldRecords) {
 		p.records = append(p.records, r)
 		p.heldRecords += cap(r)
 	}

@@ -69,9 +69,15 @@ type restore struct {
 	err       error // set before done is closed
 }
 
+// What is fetched for restores is used again, two or three fetches of it: 4 MiB of a changelog may be 130,000 records.
+const (
+	restoredBytes   = 64 << 20
+	restoredRecords = 400_000
+)
+
 // newRestorer makes the client of a restorer, which Run closes.
 func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
-	pool := &fetchPool{}
+	pool := &fetchPool{maxBytes: restoredBytes, maxRecords: restoredRecords}
 	life, kill := context.WithCancel(context.Background())
 	client, err := kgo.NewClient(append(append([]kgo.Opt(nil), c.Client...),
 		kgo.WithContext(life), // its end tells brokers nothing that they would not find out, and they may be away
@@ -82,7 +88,8 @@ func newRestorer(c *Config, log *slog.Logger) (*restorer, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),                    // a changelog ends with a marker, and its tail may be nothing but aborted records
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a changelog truncated under us is no changelog
-		kgo.FetchMaxPartitionBytes(8<<20),
+		kgo.FetchMaxBytes(4<<20),
+		kgo.FetchMaxPartitionBytes(1<<20),
 		kgo.FetchMaxWait(fetchWait),
 	)...)
 	if err != nil {
@@ -244,30 +251,9 @@ func (r *restorer) run(ctx context.Context) error {
 		for _, e := range fetches.Errors() {
 			r.failed(active, input{e.Topic, e.Partition}, e.Err)
 		}
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			at := input{p.Topic, p.Partition}
-			if j := active[at]; j != nil && !j.cancelled.Load() && j.apply(p.Records) {
-				r.finish(active, j, j.err)
-			}
-			if err := waitForDisk(ctx, active); err != nil {
-				r.log.Warn("restored state cannot be written", "error", err) // the workers say it by name
-			}
-		})
-	}
-	return nil
-}
-
-// waitForDisk waits until less of what was restored is to be written (I7).
-func waitForDisk(ctx context.Context, active map[input]*restore) error {
-	for _, any := range active {
-		if any.disk == nil || !any.disk.Full() {
-			return nil
+		for _, j := range applyAll(ctx, fetches, active) {
+			r.finish(active, j, j.err)
 		}
-		var own []*store.Partition
-		for _, j := range active {
-			own = append(own, j.store)
-		}
-		return any.disk.Wait(ctx, own...)
 	}
 	return nil
 }
@@ -431,32 +417,4 @@ func (r *restorer) failed(active map[input]*restore, at input, err error) {
 		e.Reason, e.Remedy = ChangelogLost, "The changelog was truncated or made anew while it was read: its topic must be compacted, without retention. Restart to read it again."
 	}
 	r.finish(active, j, e)
-}
-
-// apply puts committed records into the store and says whether the end has been passed. Aborted ones never come here;
-// their markers do.
-func (j *restore) apply(records []*kgo.Record) (over bool) {
-	n := int64(0)
-	for _, rec := range records {
-		if !rec.Attrs.IsControl() {
-			if err := j.store.Restore(rec.Key, rec.Value); err != nil {
-				j.err = exit(ChangelogLost, err, "The changelog holds what no store has written: find its writer.", "changelog %v at offset %d", j.at, rec.Offset)
-				return true
-			}
-			n++
-		}
-	}
-	if len(records) > 0 {
-		j.position.Store(records[len(records)-1].Offset + 1)
-		for _, rec := range records {
-			rec.Recycle() // the store has its own copies
-		}
-		j.records.Add(n)
-		j.store.Restored(j.position.Load())
-		if err := j.store.Fault(); err != nil {
-			j.err = storeFailed(err)
-			return true
-		}
-	}
-	return j.position.Load() >= j.span.end
 }

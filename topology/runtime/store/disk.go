@@ -302,6 +302,7 @@ func (p *Partition) cut() {
 	b.lease, b.flush, b.bytes = d.lease, d.flush, d.bytes
 	b.meta = d.meta
 	b.meta.at, b.meta.keys = d.at, uint64(max(0, p.resting))
+	b.expect(len(d.dirty), int(d.bytes))
 	for _, at := range d.dirty {
 		h := p.cells.head(at)
 		if h.flush() != d.flush {

@@ -84,6 +84,7 @@ type Partition struct {
 
 	stands  int64 // offset of the changelog that comes next, where there is no disk
 	last    memo
+	warmth  byte // keeps Warm from being left out
 	lookups uint64
 	reads   uint64 // of the disk, those of the transaction apart
 	disk    *disk  // nil: in memory only
