@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"crossdock/avro/serde"
 	"crossdock/topology/runtime/assignor"
 	"crossdock/topology/runtime/store"
 )
@@ -398,8 +399,10 @@ func TestI3PromotedFollowerReadsToTheEndAndNothingTwice(t *testing.T) {
 		s.r.produce(s.r.state("k", 0, 1, 1), s.r.state("l", 0, 1, 1))
 		f := s.startFollower(disk)
 		until(t, "it has followed", func() bool { return f.records.Load() == 2 })
+		claim := s.claim()
+		claim.End++ // the update of a transaction whose markers are being written
+		j := s.promote(f, claim, func() {})
 		s.r.produce(s.r.state("m", 0, 1, 1))
-		j := s.promote(f, s.claim(), func() {})
 		s.await(j, 3)
 		if read := j.records.Load() + j.inherited.Load(); read != 3 {
 			t.Errorf("%d records were read", read)
@@ -501,4 +504,37 @@ func TestStoreInMemoryIsHandedToTheOtherWorker(t *testing.T) {
 	r.produce(r.state("m", 0, 1, 1))
 	s.handOver(had, next)
 	s.await(next, 3)
+}
+
+// A partition that goes from one worker of an instance to another, which may open it before the first has closed it, is there at
+// once, and its folder is never waited for by who would have to give it up (I8).
+func TestI8OtherWorkerOfTheInstanceGetsTheStore(t *testing.T) {
+	disks(t, func(t *testing.T, s *restored, disk *store.DB) {
+		i, err := New(s.r.stateful("a", 0), s.r.stage, Deps{Serde: serde.Local(), State: disk, Logger: discardLog()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.restorer, i.life = s.restorer, t.Context()
+		k, at := i.keeper, slot{}
+		s.r.produce(s.r.state("k", 0, 1, 1))
+		first := k.open(at, s.claim(), func() {})
+		s.await(first, 1)
+		second := k.open(at, s.claim(), func() {})
+		k.close(at, first)
+		s.await(second, 1)
+		k.close(at, second)
+		if k.replicas[at] == nil {
+			t.Error("a store that nobody waits for is not followed on")
+		}
+		third := k.open(at, s.claim(), func() {})
+		s.await(third, 1)
+		if third.records.Load() != 0 {
+			t.Error("it was read again")
+		}
+		k.end()
+		k.close(at, third)
+		if k.replicas[at] != nil {
+			t.Error("an instance that ends follows on")
+		}
+	})
 }
