@@ -167,11 +167,11 @@ func TestI5ZombieWithDueTimersAndAnEmptyInboxCommitsNothing(t *testing.T) {
 // Work that takes hundreds of transactions holds up nobody else: a record of another key is out after a small part of it, also
 // where records keep coming.
 func TestContinuationsHoldNobodyUp(t *testing.T) {
-	continuations(t, fake(t).ListenAddrs(), 300_000)
+	continuations(t, fake(t).ListenAddrs(), 100_000)
 }
 
 func TestContinuationsOnKafkaHoldNobodyUp(t *testing.T) {
-	continuations(t, []string{testservices.Kafka(t)}, 100_000)
+	continuations(t, []string{testservices.Kafka(t)}, 50_000)
 }
 
 func continuations(t *testing.T, brokers []string, work int) {
@@ -216,7 +216,7 @@ func continuations(t *testing.T, brokers []string, work int) {
 		mu.Unlock()
 	}
 	t.Logf("a record of another key was out after %d of %d records at most, all of them after %v", worst, work, time.Since(began).Round(time.Millisecond))
-	if worst > work/5 {
+	if worst > 20*timersLimit { // some transactions pass while it is sent and fetched
 		t.Errorf("a record of another key was held up by %d of %d records", worst, work)
 	}
 	until(t, "all calls are counted", func() bool { return p.metric("crossdock_task_timers_fired_total") >= float64(work/timersLimit) })
