@@ -35,6 +35,9 @@ type Options struct {
 	StampInterval time.Duration
 	// FullTimeout is how long Wait waits for room on a disk that is full before it is a *DiskFullError. Default 30 s.
 	FullTimeout time.Duration
+	// LockTimeout is how long a folder that another process has open is waited for. A process that is being stopped takes a second,
+	// and one that is frozen any time: a folder beside it is used then. Default 15 s.
+	LockTimeout time.Duration
 	// Compactions is how many run at a time. Default 1, more on more than 4 CPUs.
 	Compactions int
 	// FS is the file system. Default the operating system's.
@@ -52,6 +55,7 @@ func (o *Options) ensureDefaults() {
 	def(&o.FlushInterval, 5*time.Second)
 	def(&o.StampInterval, 10*time.Minute)
 	def(&o.FullTimeout, 30*time.Second)
+	def(&o.LockTimeout, 15*time.Second)
 	def(&o.Compactions, max(1, runtime.GOMAXPROCS(0)/4))
 	if o.FS == nil {
 		o.FS = vfs.Default

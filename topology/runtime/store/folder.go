@@ -18,7 +18,8 @@ import (
 type folder struct {
 	db   *DB
 	name string // store/partition
-	path string
+	home string // where it is
+	path string // home, or beside it: the holder's of the lease
 
 	// Guarded by db.mu:
 	lease   uint64        // number of the lease that holds it, or held it last
@@ -42,7 +43,9 @@ type folder struct {
 }
 
 func newFolder(db *DB, store string, partition int32) *folder {
-	return &folder{db: db, name: fmt.Sprintf("%s/%d", store, partition), path: db.path(store, partition), compacted: make(chan struct{}, 1), fails: make(chan struct{})}
+	home := db.path(store, partition)
+	return &folder{db: db, name: fmt.Sprintf("%s/%d", store, partition), home: home, path: home,
+		compacted: make(chan struct{}, 1), fails: make(chan struct{})}
 }
 
 // A CorruptError says that a partition's files do not read as they were written. It heals by a restore from the changelog:
@@ -192,7 +195,8 @@ func (f *folder) reopen(ctx context.Context, c *Claim) (m meta, dropped string, 
 		dropped = failed.Error()
 	}
 	f.clearFailure()
-	warned := false
+	f.path = f.home
+	patience := patience{db: f.db, began: time.Now()}
 	for {
 		if dropped != "" {
 			if err := f.remove(); err != nil {
@@ -203,9 +207,9 @@ func (f *folder) reopen(ctx context.Context, c *Claim) (m meta, dropped string, 
 		switch {
 		case err == nil:
 		case locked(err):
-			if !warned {
-				f.db.log.Warn("another process has the store open: waiting for it to end", "store", f.name, "folder", f.path)
-				warned = true
+			if patience.over(f, err) {
+				f.path, dropped = f.home+beside, ""
+				continue
 			}
 			timer := time.NewTimer(lockRetry)
 			select {
@@ -228,6 +232,12 @@ func (f *folder) reopen(ctx context.Context, c *Claim) (m meta, dropped string, 
 		m, found, err := f.meta()
 		if err == nil && f.failure() != nil {
 			err = f.failure()
+		}
+		if err == nil {
+			var moved bool
+			if moved, err = f.homecoming(m.at.Changelog); moved {
+				continue
+			}
 		}
 		switch {
 		case err == nil && !found:
