@@ -49,6 +49,7 @@ type Instance struct {
 	disk      *store.DB // nil: state is in memory
 	learner   *learner
 	fencer    *fencer
+	signature signature
 	pace      pace
 	workers   []*worker
 	homes     homes
@@ -90,6 +91,7 @@ func New(cfg Config, stage topology.Stage, deps Deps) (*Instance, error) {
 		i.clock = time.Now
 	}
 	i.pace = newPace(cfg.Workers)
+	i.signature = newSignature()
 	i.topics = newTopicSet(&i.cfg, &i.stage)
 	i.learner = newLearner(i.serde, i.log, i.clock)
 	var collectors []prometheus.Collector

@@ -136,7 +136,7 @@ func (s *session) options() []kgo.Opt {
 
 		kgo.ConsumerGroup(c.App),
 		kgo.InstanceID(w.name),
-		kgo.Balancers(c.Balancer),
+		kgo.Balancers(signed{c.Balancer, w.signature}),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
 		kgo.HeartbeatInterval(c.HeartbeatInterval),
@@ -204,7 +204,7 @@ func (s *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 	s.wake.wake()
 }
 
-// onOffsetsFetched reads the commit numbers of what was just assigned. grant is called next.
+// onOffsetsFetched reads the marks of what was just assigned. grant is called next.
 func (s *session) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

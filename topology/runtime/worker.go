@@ -111,7 +111,7 @@ func (w *worker) run(ctx context.Context) error {
 			return nil
 		default:
 		}
-		if e := w.fatal(err); e != nil {
+		if e := w.fatal(ctx, err); e != nil {
 			return e
 		}
 		if w.removed(ctx, w.session, err) {
@@ -134,12 +134,16 @@ func (w *worker) run(ctx context.Context) error {
 }
 
 // fatal is err if it stops the instance, nil if a new session may help.
-func (w *worker) fatal(err error) *ExitError {
+func (w *worker) fatal(ctx context.Context, err error) *ExitError {
 	var x *ExitError
 	if errors.As(err, &x) {
 		return x
 	}
 	if fenced(err) {
+		if w.lostToItself(ctx) {
+			w.log.Warn("this worker lost its name to an old request of its own: it joins again", "error", err)
+			return nil
+		}
 		if w.fences.isTaken(time.Now()) {
 			return exit(NameTaken, err, "Give each process of the application an instance name of its own.",
 				"another process is %s too", w.name)
