@@ -250,7 +250,7 @@ func commits(c *kfake.Cluster) func() []commit {
 		defer mu.Unlock()
 		for _, t := range req.(*kmsg.TxnOffsetCommitRequest).Topics {
 			for _, p := range t.Partitions {
-				all = append(all, commit{input{t.Topic, p.Partition}, p.Offset, commitNumber(p.Metadata)})
+				all = append(all, commit{input{t.Topic, p.Partition}, p.Offset, readMark(p.Metadata).number})
 			}
 		}
 		return nil, nil, false
@@ -601,7 +601,7 @@ func TestI5TaskThatWasTakenAwayCommitsNoPresentOffset(t *testing.T) {
 	defer w.session.close(t.Context())
 	at := input{r.input(), 0}
 	until(t, "the partition is owned", func() bool { _, ok := w.session.client.CommittedOffsets()[at.topic][at.partition]; return ok })
-	touched := &run{input: at, grant: w.session.grantOf(at), touched: true, done: kgo.EpochOffset{Offset: 7}}
+	touched := &run{input: at, grant: w.session.grantOf(at), changes: make([]*kgo.Record, len(p.topics.changelogs)), touched: true, done: kgo.EpochOffset{Offset: 7}}
 	w.txn.touched = []*run{touched}
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	if err := w.numberOffsets(req); err != nil || len(req.Topics) != 1 || req.Topics[0].Partitions[0].Offset != 7 {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +56,7 @@ type session struct {
 
 	mu       sync.Mutex
 	sequence uint64
-	numbers  map[input]uint64 // from the last offset fetch, until its grants are made
+	marks    map[input]mark // from the last offset fetch, until its grants are made
 	grants   map[input]grant
 	unlisted time.Time // since when a changelog has too few partitions
 }
@@ -66,7 +64,7 @@ type session struct {
 func newSession(ctx context.Context, w *worker) (*session, error) {
 	// What the client waits for by itself, a transaction's begin for instance, holds up no stop.
 	life, kill := outliving(ctx, stopGrace+2*leaveGrace)
-	s := &session{worker: w, life: life, kill: kill, contact: contact{window: w.cfg.SessionTimeout}, producing: make(chan struct{}), numbers: map[input]uint64{}, grants: map[input]grant{}}
+	s := &session{worker: w, life: life, kill: kill, contact: contact{window: w.cfg.SessionTimeout}, producing: make(chan struct{}), marks: map[input]mark{}, grants: map[input]grant{}}
 	gts, err := kgo.NewGroupTransactSession(append(s.options(), kgo.WithContext(life))...)
 	if err != nil {
 		kill()
@@ -208,12 +206,12 @@ func (s *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 func (s *session) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.numbers)
-	return eachOffset(resp, func(i input, _ int64, number uint64) { s.numbers[i] = number })
+	clear(s.marks)
+	return eachOffset(resp, func(i input, _ int64, m mark) { s.marks[i] = m })
 }
 
-// eachOffset reads committed offsets and commit numbers; an offset below 0 is none.
-func eachOffset(resp *kmsg.OffsetFetchResponse, f func(i input, offset int64, number uint64)) error {
+// eachOffset reads committed offsets and their marks; an offset below 0 is none.
+func eachOffset(resp *kmsg.OffsetFetchResponse, f func(i input, offset int64, m mark)) error {
 	for _, g := range resp.Groups {
 		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
 			return err
@@ -223,7 +221,7 @@ func eachOffset(resp *kmsg.OffsetFetchResponse, f func(i input, offset int64, nu
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 					return fmt.Errorf("committed offset of %s/%d: %w", t.Topic, p.Partition, err)
 				}
-				f(input{t.Topic, p.Partition}, p.Offset, commitNumber(p.Metadata))
+				f(input{t.Topic, p.Partition}, p.Offset, readMark(p.Metadata))
 			}
 		}
 	}
@@ -265,7 +263,7 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for topic, parts := range offsets {
 		for p, o := range parts {
 			at := input{topic, p}
-			number, ok := s.numbers[at]
+			m, ok := s.marks[at]
 			if !ok {
 				return nil, fmt.Errorf("the offset fetch said nothing of %v", at)
 			}
@@ -279,8 +277,8 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 				parts[p] = kgo.NewOffset().At(e.Offset).WithEpoch(e.Epoch)
 			}
 			s.sequence++
-			g := grant{sequence: s.sequence, offset: e.Offset, epoch: e.Epoch, number: number}
-			for _, changelog := range changelogs {
+			g := grant{sequence: s.sequence, offset: e.Offset, epoch: e.Epoch, number: m.number}
+			for i, changelog := range changelogs {
 				g.ids = append(g.ids, ids[changelog])
 				start, ok1 := logStarts.Lookup(changelog, p)
 				end, ok2 := logEnds.Lookup(changelog, p)
@@ -288,6 +286,9 @@ func (s *session) grant(ctx context.Context, offsets map[string]map[int32]kgo.Of
 					return nil, s.unlistedChangelog(input{changelog, p}, at)
 				}
 				g.ends = append(g.ends, span{start.Offset, end.Offset})
+				if why := m.lost(i, ids[changelog], g.ends[i]); why != "" {
+					return nil, exit(ChangelogLost, nil, lostChangelogRemedy(s.worker.cfg.App, topic), "changelog %v: %s", input{changelog, p}, why)
+				}
 			}
 			s.grants[at] = g
 		}
@@ -375,7 +376,7 @@ func (s *session) committedNumbers(ctx context.Context, of []input) (map[input]u
 				}
 			}
 		}
-		return eachOffset(resp, func(i input, _ int64, number uint64) { numbers[i] = number })
+		return eachOffset(resp, func(i input, _ int64, m mark) { numbers[i] = m.number })
 	})
 	return numbers, err
 }
@@ -431,30 +432,6 @@ func partitions(offsets map[string]map[int32]kgo.Offset) map[string][]int32 {
 		}
 	}
 	return m
-}
-
-// metadataPrefix is the form of a commit's metadata: this, and the task's commit number.
-const metadataPrefix = "crossdock:1:"
-
-func commitMetadata(number uint64) *string {
-	s := metadataPrefix + strconv.FormatUint(number, 10)
-	return &s
-}
-
-// commitNumber reads it; 0 where another program committed, or nobody has.
-func commitNumber(metadata *string) uint64 {
-	if metadata == nil {
-		return 0
-	}
-	digits, ok := strings.CutPrefix(*metadata, metadataPrefix)
-	if !ok {
-		return 0
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // exactly is the regular expression of a name.

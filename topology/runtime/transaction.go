@@ -361,7 +361,7 @@ func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 			if r == nil || !r.touched {
 				return fmt.Errorf("offset %d of %v would be committed, but no record of it was processed", part.Offset, at)
 			}
-			part.Metadata = commitMetadata(r.number + 1)
+			part.Metadata = r.mark()
 			seen[at] = true
 		}
 	}
@@ -377,7 +377,7 @@ func (w *worker) numberOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 		topic.Topic = r.topic
 		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		part.Partition, part.Offset, part.LeaderEpoch = r.partition, r.done.Offset, r.done.Epoch
-		part.Metadata = commitMetadata(r.number + 1)
+		part.Metadata = r.mark()
 		topic.Partitions = append(topic.Partitions, part)
 		req.Topics = append(req.Topics, topic)
 	}

@@ -67,8 +67,9 @@ type run struct {
 	fetched []*kgo.Record // inputs of the transaction, by tag
 	changes []*kgo.Record // by store: the last of the transaction to its changelog, nil where there is none
 	at      []store.Position
-	touched bool // it is part of the transaction
-	fired   int  // timers called in the transaction
+	touched bool    // it is part of the transaction
+	reached []int64 // by store: where its changelog's partition ends, as far as the task knows
+	fired   int     // timers called in the transaction
 	done    kgo.EpochOffset
 
 	tablesSeen uint64 // generation of the tables that its processor has looked at to the end, or neverSeen
