@@ -39,6 +39,12 @@ type fencer struct {
 	stands  func() bool // a restore has not moved since the last call
 	wake    chan struct{}
 
+	opts       []kgo.Opt // that reach the brokers
+	places     places    // what the application's transactions write
+	changelogs []string  // of them, those that nobody else writes
+	hangs      hangs
+	probed     bool // it has found out whether it sees the ids of others
+
 	mu     sync.Mutex
 	asked  uint64        // looks asked for
 	clear  uint64        // of them, those after which nothing of a departed worker was left open
@@ -50,11 +56,13 @@ type fencer struct {
 func prefix(app string) string { return app + "/" }
 
 func newFencer(c *Config, log *slog.Logger, m *fencerMetrics, stands func() bool) *fencer {
-	return &fencer{app: c.App, timeout: c.TransactionTimeout, log: log, metrics: m, stands: stands, wake: make(chan struct{}, 1), change: make(chan struct{})}
+	return &fencer{app: c.App, timeout: c.TransactionTimeout, opts: c.Client, log: log, metrics: m, stands: stands, wake: make(chan struct{}, 1), change: make(chan struct{})}
 }
 
-// connect gives it the client by which it asks, before it runs.
-func (f *fencer) connect(client *kgo.Client) { f.client, f.admin = client, kadm.NewClient(client) }
+// connect gives it the client by which it asks, and what its application's transactions write, before it runs.
+func (f *fencer) connect(client *kgo.Client, places places, changelogs []string) {
+	f.client, f.admin, f.places, f.changelogs = client, kadm.NewClient(client), places, changelogs
+}
 
 // ask wants a look, for a reason that is there by now.
 func (f *fencer) ask() {
@@ -96,20 +104,21 @@ func (f *fencer) run(ctx context.Context) error {
 	tick := time.NewTicker(standingFor)
 	defer tick.Stop()
 	for {
+		stands, look := false, true
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.wake:
 		case <-tick.C:
-			if !f.stands() {
-				continue
-			}
+			stands = f.stands()
+			look = stands
 		}
-		if !f.settle(ctx) {
+		if look && !f.settle(ctx) {
 			f.turnOff()
 			<-ctx.Done()
 			return nil
 		}
+		f.lookAtHangs(ctx, stands)
 	}
 }
 
@@ -184,6 +193,12 @@ func (f *fencer) look(ctx context.Context, seen map[string]*sighting, fresh bool
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	f.metrics.looks.Inc()
+	if !f.probed {
+		if err := f.probe(ctx); err != nil {
+			return left, err
+		}
+		f.probed = true
+	}
 	open, err := listOpenings(ctx, f.admin, prefix(f.app))
 	if err != nil {
 		return left, err
@@ -270,6 +285,18 @@ func (f *fencer) clearedTo(asked uint64) {
 	f.change = make(chan struct{})
 }
 
+// probe finds out whether this user may see the transactional ids of others. Who may not is shown a list without them, as if nothing
+// were open. It asks for an id that nobody has: whether it may be seen is answered before whether it is there.
+func (f *fencer) probe(ctx context.Context) error {
+	_, err := f.admin.DescribeTransactions(ctx, prefix(f.app)+"?")
+	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+		f.log.Warn("the fencer sees the transactional ids of this instance at most: what another's dead worker leaves open stands until the broker's timeout. Grant Describe and Write on "+
+			"transactional ids that begin with "+prefix(f.app), "error", err)
+		return nil
+	}
+	return err
+}
+
 func (f *fencer) turnOff() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -302,6 +329,8 @@ const (
 type fencerMetrics struct {
 	fenced        *prometheus.CounterVec
 	looks, errors prometheus.Counter
+	hanging       prometheus.Gauge
+	markers       *prometheus.CounterVec
 }
 
 func newFencerMetrics() *fencerMetrics {
@@ -309,9 +338,12 @@ func newFencerMetrics() *fencerMetrics {
 		fenced: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "crossdock_fencer_fenced_total", Help: "Transactions of other workers aborted, by why."}, []string{"why"}),
 		looks:  prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_fencer_looks_total", Help: "Looks at the open transactions of the application."}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "crossdock_fencer_errors_total", Help: "Looks that failed and are tried again."}),
+		hanging: prometheus.NewGauge(prometheus.GaugeOpts{Name: "crossdock_fencer_hanging_transactions_count",
+			Help: "Transactions that are over for their coordinator and open in a partition: readers of committed records stand before them."}),
+		markers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "crossdock_fencer_markers_total", Help: "Hanging transactions that were ended as their coordinator had decided, by how."}, []string{"outcome"}),
 	}
 }
 
 func (m *fencerMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.fenced, m.looks, m.errors}
+	return []prometheus.Collector{m.fenced, m.looks, m.errors, m.hanging, m.markers}
 }

@@ -292,7 +292,7 @@ func TestRestoreThatStandsWakesTheFencer(t *testing.T) {
 
 	r.leftOpen("dead/0", r.changelog())
 	woken := newFencer(&i.cfg, i.log, newFencerMetrics(), func() bool { return true })
-	woken.connect(r.client)
+	woken.connect(r.client, i.topics.places(&i.stage), i.topics.changelogs)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	over := make(chan error, 1)

@@ -159,7 +159,7 @@ func (i *Instance) Run(ctx context.Context) error {
 		defer i.restorer.kill()
 		group.Go(func() error { return i.restorer.run(ctx) })
 	}
-	i.fencer.connect(client)
+	i.fencer.connect(client, i.topics.places(&i.stage), i.topics.changelogs)
 	if i.stage.Stateful() {
 		i.keeper.start(ctx, client)
 		group.Go(func() error { return i.keeper.run(ctx) })

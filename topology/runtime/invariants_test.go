@@ -595,6 +595,7 @@ func TestI5TaskThatWasTakenAwayCommitsNoPresentOffset(t *testing.T) {
 	}
 	w := p.workers[0]
 	w.txn = newTransaction()
+	w.fencer.connect(r.client, nil, nil)
 	if w.session, err = newSession(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}

@@ -77,14 +77,19 @@ func newSession(ctx context.Context, w *worker) (*session, error) {
 	idCtx, cancel := context.WithTimeout(ctx, 2*w.cfg.TransactionTimeout)
 	defer cancel()
 	began := time.Now()
-	_, _, err = s.client.ProducerID(idCtx)
+	producer, epoch, err := s.client.ProducerID(idCtx)
 	if took := time.Since(began); took > slowProducerID {
 		w.log.Warn("the producer id took long to load", "took", took, "error", err)
+	}
+	what := "the producer id cannot be loaded"
+	if err == nil {
+		// What hangs of it would hold the offset fetch back too, and what comes next would be added to it.
+		what, err = "the session cannot begin", w.fencer.own(ctx, w.name, producer, epoch)
 	}
 	close(s.producing) // in any case: closing the client waits for its callbacks
 	if err != nil {
 		w.pending = s.close(ctx)
-		return nil, &sessionError{"the producer id cannot be loaded", err}
+		return nil, &sessionError{what, err}
 	}
 	return s, nil
 }
