@@ -548,7 +548,7 @@ func TestNothingIsLostDoubledOrWrongInManyWorlds(t *testing.T) {
 		}
 		return n
 	}
-	first, count := number(firstSeedEnv, 1), number(seedsEnv, 16)
+	first, count := number(firstSeedEnv, 1), number(seedsEnv, 24)
 	var worlds errgroup.Group // they wait more than they work, so that more than a CPU's worth of them go on at once
 	worlds.SetLimit(worldsAtOnce)
 	for seed := first; seed < first+count; seed++ {
