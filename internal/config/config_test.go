@@ -51,7 +51,7 @@ func TestFlagsPassTheEnvironmentPassesTheFilePassesDefaults(t *testing.T) {
 }
 
 func TestAllProblemsAreReportedAtOnceWithTheNearestKey(t *testing.T) {
-	file := write(t, "kafka:\n  partitons: 16\n  brokers: [nonsense]\nsources:\n  acme:\n    time_zon: UTC\n    api_key: plain\nlog:\n  level: loud\nruntime:\n  commit_interval: 25\n")
+	file := write(t, "kafka:\n  partitons: 16\n  brokers: [nonsense]\nsources:\n  acme:\n    time_zon: UTC\n    api_key: plain\nlog:\n  level: loud\nruntime:\n  commit_interval: 25\nparking:\n  limit: 5ms\n")
 	_, err := config.Load(config.Input{File: file, Env: env("CROSSDOCK_KAFKA_PARTITION=3")})
 	if err == nil {
 		t.Fatal("no error")
@@ -59,6 +59,7 @@ func TestAllProblemsAreReportedAtOnceWithTheNearestKey(t *testing.T) {
 	for _, want := range []string{
 		"kafka.partitons", "did you mean kafka.partitions?", `"nonsense" is no host:port`, "did you mean sources.*.time_zone?",
 		"sources.acme.api_key: a secret is given as file:PATH or env:NAME", `log.level: "loud"`, "has no unit; write 5ms", "env CROSSDOCK_KAFKA_PARTITION",
+		"parking.limit: 5ms is neither 0 nor at least 1s",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in:\n%v", want, err)
