@@ -35,7 +35,7 @@ func (a *app) parkedCommand() *cobra.Command {
 		Short: "Show what events wait for: items, sites and units that no master data knows yet",
 		Long: `Reads the committed state of the parking stage from its changelog and shows each missing reference with the number
 of events that wait for it and since when, the longest waiting first. Events go on by themselves when the master
-data comes.`,
+data comes. What waits for longer than parking.limit becomes an exception and a dead letter.`,
 		Example: "  crossdock parked list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
