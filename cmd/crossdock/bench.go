@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -32,6 +33,7 @@ type benchFlags struct {
 	out, profile         string
 	brokerPID, enginePID int
 	ledger               bool
+	kill, restore        bool
 }
 
 func (f *benchFlags) add(flags *pflag.FlagSet, kinds ...bench.Kind) {
@@ -47,6 +49,10 @@ func (f *benchFlags) add(flags *pflag.FlagSet, kinds ...bench.Kind) {
 		switch k {
 		case bench.Inventory:
 			flags.BoolVar(&f.ledger, "ledger", false, "the inventory stage writes the ledger topic too")
+			if len(kinds) == 1 {
+				flags.BoolVar(&f.kill, "kill", false, "kill the stage with -9 when half is committed, and start it again: figures are of the process after that")
+				flags.BoolVar(&f.restore, "restore", false, "after the drain remove the state (state.dir), start the stage again, and tell how long it restores")
+			}
 		case bench.Sink:
 			flags.IntVar(&f.enginePID, "clickhouse-pid", 0, "process of ClickHouse, whose CPU is told too (default: CROSSDOCK_SERVICES_CLICKHOUSE_PID)")
 		}
@@ -174,6 +180,9 @@ func (a *app) bench(ctx context.Context, f *benchFlags, kinds ...bench.Kind) err
 	return nil
 }
 
+// benchInstance is the stage's name among those of its application, which is of the run.
+const benchInstance = "bench"
+
 // A stageBench is what the benchmarks of one command have in common.
 type stageBench struct {
 	flags  *benchFlags
@@ -200,6 +209,13 @@ func (b *stageBench) options(ctx context.Context, k bench.Kind) (bench.Options, 
 	switch k {
 	case bench.Inventory:
 		o.Stores = []string{"stock"}
+		o.Kill, o.Restore = f.kill, f.restore
+		o.Wipe = func(env bench.Env) error {
+			if c.State.Dir == "" {
+				return nil
+			}
+			return os.RemoveAll(filepath.Join(c.State.Dir, benchInstance, env.Group))
+		}
 	case bench.Sink:
 		o.ClickHouse, err = benchClickHouse(c, f.enginePID)
 		o.Tables = b.tables
@@ -212,7 +228,7 @@ func (b *stageBench) arguments(k bench.Kind, env *bench.Env) []string {
 	c := b.config
 	args := []string{"run", string(k)}
 	set := func(key, value string) { args = append(args, "--set", key+"="+value) }
-	set("instance", "bench")
+	set("instance", benchInstance)
 	set("admin.listen", env.Admin)
 	set("query.listen", "")
 	set("registry.url", c.Registry.URL)

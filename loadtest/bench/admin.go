@@ -101,7 +101,7 @@ func ready(ctx context.Context, admin string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the stage's profile: it is not ready: %w", err)
+			return fmt.Errorf("the stage is not ready: %w", err)
 		case <-again.C:
 		}
 	}

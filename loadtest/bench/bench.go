@@ -3,7 +3,8 @@
 // on the same services in the same run.
 //
 // A run has four phases: the backlog is filled in, the limit is measured, the stage drains, the outcome is verified. A job
-// holds what they are for one kind of stage; all else is the same for all.
+// holds what they are for one kind of stage; all else is the same for all. Where it is asked for, the stage is killed half-way
+// through its drain and started again, or started once more after it, without its state.
 //
 // Ratios within one run count; absolute times belong to their machine. So a result carries the machine, the versions, the
 // load average before, and what the whole machine spent meanwhile.
@@ -31,10 +32,11 @@ type Phase string
 
 // The phases, in their order.
 const (
-	Fill   Phase = "fill"
-	Limit  Phase = "limit"
-	Drain  Phase = "drain"
-	Verify Phase = "verify"
+	Fill      Phase = "fill"
+	Limit     Phase = "limit"
+	Drain     Phase = "drain"
+	Restoring Phase = "restore" // where it is asked for
+	Verify    Phase = "verify"
 )
 
 // Env is what one run gives the stage.
@@ -125,10 +127,10 @@ func identifier(r rune) rune {
 	return '_'
 }
 
-// run is the four phases. ended says that all have ended, whatever the verdict.
+// run is the phases. ended says that all have ended, whatever the verdict.
 func (d *drain) run(ctx context.Context) (ended bool, err error) {
 	r := &d.result
-	r.LoadAverageBefore = machine.LoadAverage()
+	r.LoadAverageBefore, r.Killed = machine.LoadAverage(), d.options.Kill
 	if d.env.Admin, err = freePort(ctx); err != nil {
 		return false, err
 	}
@@ -138,6 +140,9 @@ func (d *drain) run(ctx context.Context) (ended bool, err error) {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		err = errors.Join(err, d.job.close(clean), d.deleteTopics(clean, names))
+		if d.options.Wipe != nil {
+			err = errors.Join(err, d.options.Wipe(d.env))
+		}
 	}()
 	if err != nil {
 		return false, err
@@ -149,6 +154,7 @@ func (d *drain) run(ctx context.Context) (ended bool, err error) {
 		{Fill, func(ctx context.Context) (err error) { d.backlog, r.Fill, err = d.job.fill(ctx); return err }},
 		{Limit, func(ctx context.Context) (err error) { r.Limit, err = d.job.limit(ctx); return err }},
 		{Drain, func(ctx context.Context) (err error) { r.Stage, err = d.drain(ctx); return err }},
+		{Restoring, d.restore},
 		{Verify, d.verify},
 	} {
 		if err := d.step(ctx, step.phase, step.do); err != nil {

@@ -34,6 +34,13 @@ type Options struct {
 	Stores []string
 	// Ledger says that the inventory stage writes the ledger: it is verified too.
 	Ledger bool
+	// Kill has the stage killed with -9 when half of the backlog is committed, and started again: the figures are those of the
+	// process that goes on, and its first commit is of records that nobody had committed.
+	Kill bool
+	// Restore has the stage's state removed after the drain, and the stage started once more until it is ready.
+	Restore bool
+	// Wipe removes what the stage keeps on disk. It is called after each run, and for Restore, which requires it.
+	Wipe func(Env) error
 	// ClickHouse is the server of the sink's tables, and Tables makes them in Env.Database, which it creates.
 	ClickHouse ClickHouse
 	Tables     func(context.Context, Env) error
@@ -103,6 +110,7 @@ func (o *Options) validate(k Kind) error {
 	check(o.Partitions > 0, fmt.Sprintf("%d partitions: give a number above 0", o.Partitions))
 	check(o.Runs > 0, fmt.Sprintf("%d runs: give a number above 0", o.Runs))
 	check(o.Timeout > 0, fmt.Sprintf("a timeout of %v: give a time above 0", o.Timeout))
+	check(!o.Restore || o.Wipe != nil, "no Wipe: say how the state to be restored is removed")
 	if k == Sink {
 		check(len(o.ClickHouse.Addresses) > 0, "no ClickHouse address: say where the sink's tables are")
 		check(o.Tables != nil, "no Tables: say how the sink's tables are made")

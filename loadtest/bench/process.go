@@ -23,56 +23,79 @@ const (
 	outputKept = 8 << 10
 )
 
-// drain starts the stage, waits until its group has committed the whole backlog, and asks what it has allocated.
-func (d *drain) drain(ctx context.Context) (m Measure, err error) {
+// A process of the stage.
+type process struct {
+	cmd    *exec.Cmd
+	watch  *watch
+	output tail
+	left   chan struct{}
+	how    error // once left is closed
+}
+
+func (d *drain) start() (*process, error) {
 	cmd, err := d.options.Command(d.env)
 	if err != nil {
-		return m, fmt.Errorf("the stage's command: %w", err)
+		return nil, fmt.Errorf("the stage's command: %w", err)
 	}
-	var output tail
-	cmd.Stdout, cmd.Stderr = &output, &output
+	p := &process{cmd: cmd, left: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	if err := cmd.Start(); err != nil {
-		return m, fmt.Errorf("start the stage: %w", err)
+		return nil, fmt.Errorf("start the stage: %w", err)
 	}
-	w := d.watchStarted(cmd.Process.Pid)
-	left := make(chan struct{})
-	var how error // once left is closed
+	p.watch = d.watchStarted(cmd.Process.Pid)
 	go func() {
-		how = cmd.Wait()
-		close(left)
+		p.how = cmd.Wait()
+		close(p.left)
 	}()
+	return p, nil
+}
+
+// ended adds to an error how the process stopped, and what it said last.
+func (p *process) ended(err error) error {
+	err = errors.Join(err, stop(p.cmd, p.left))
+	if err != nil {
+		err = fmt.Errorf("%w\nthe stage's last output:\n%s", err, p.output.String())
+	}
+	return err
+}
+
+// drain starts the stage, waits until its group has committed the whole backlog, and asks what it has allocated. Where a kill is
+// asked for, the figures are those of the process that goes on after it.
+func (d *drain) drain(ctx context.Context) (m Measure, err error) {
+	from := int64(0)
+	if d.options.Kill {
+		if from, err = d.killHalfWay(ctx); err != nil {
+			return m, err
+		}
+	}
+	p, err := d.start()
+	if err != nil {
+		return m, err
+	}
 	profile := d.startProfile(ctx)
 	defer func() {
 		profile.stop()
-		err = errors.Join(err, stop(cmd, left))
-		if err != nil {
-			err = fmt.Errorf("%w\nthe stage's last output:\n%s", err, output.String())
-		}
+		err = p.ended(err)
 	}()
-	if err := d.await(ctx, w, left); err != nil {
-		if errors.Is(err, errLeft) {
-			if how == nil {
-				how = errors.New("exit status 0")
-			}
-			err = fmt.Errorf("%w: %w", err, how)
-		}
+	if err := d.await(ctx, p, from, d.backlog.records); err != nil {
 		return m, err
 	}
-	m = w.measure(d.backlog.units)
+	m = p.watch.measure(d.backlog.units - d.backlog.unitsOf(from))
 	spent, err := askAllocated(ctx, d.env.Admin)
 	if err != nil {
 		return m, err
 	}
-	m.AllocatedBytesPerRecord = spent.bytes / float64(d.backlog.units)
-	m.AllocationsPerRecord = spent.objects / float64(d.backlog.units)
+	m.AllocatedBytesPerRecord = spent.bytes / float64(m.Records)
+	m.AllocationsPerRecord = spent.objects / float64(m.Records)
 	d.result.Profiled = profile.taken()
 	return m, profile.wait()
 }
 
 var errLeft = errors.New("the stage left before it was done")
 
-// await returns when the stage's group has committed the whole backlog.
-func (d *drain) await(ctx context.Context, w *watch, left <-chan struct{}) error {
+// await returns when the stage's group has committed so many records of the backlog, of which some were committed when the
+// process started.
+func (d *drain) await(ctx context.Context, p *process, from, to int64) error {
 	var told time.Time
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
@@ -81,8 +104,12 @@ func (d *drain) await(ctx context.Context, w *watch, left <-chan struct{}) error
 		case <-ctx.Done():
 			done, _ := d.committedBy(context.WithoutCancel(ctx), d.env.Group)
 			return fmt.Errorf("%d of %d committed: %w", d.backlog.unitsOf(done), d.backlog.units, context.Cause(ctx))
-		case <-left:
-			return errLeft
+		case <-p.left:
+			how := p.how
+			if how == nil {
+				how = errors.New("exit status 0")
+			}
+			return fmt.Errorf("%w: %w", errLeft, how)
 		case <-poll.C:
 		}
 		records, err := d.committedBy(ctx, d.env.Group)
@@ -90,12 +117,12 @@ func (d *drain) await(ctx context.Context, w *watch, left <-chan struct{}) error
 			continue // the group does not exist yet, or its coordinator moves: ctx bounds it
 		}
 		done := d.backlog.unitsOf(records)
-		w.first(done)
-		if now := time.Now(); now.Sub(told) >= tellEvery || records >= d.backlog.records {
+		p.watch.first(done - d.backlog.unitsOf(from))
+		if now := time.Now(); now.Sub(told) >= tellEvery || records >= to {
 			told = now
-			d.progress(Drain, done, w.began)
+			d.progress(Drain, done, p.watch.began)
 		}
-		if records >= d.backlog.records {
+		if records >= to {
 			return nil
 		}
 	}

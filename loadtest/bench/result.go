@@ -45,9 +45,11 @@ type Measured struct {
 	Limit             Measure `json:"limit"`
 	Stage             Measure `json:"stage"`
 	Profiled          bool    `json:"profiled,omitempty"` // which costs the stage a few hundredths
+	Killed            bool    `json:"killed,omitempty"`   // half-way: the stage's figures are of the process after that
 	Partitions        []int64 `json:"partition_records,omitempty"`
 	Outcome
-	VerifySeconds float64 `json:"verify_seconds"`
+	VerifySeconds float64  `json:"verify_seconds"`
+	Restore       *Restore `json:"restore,omitempty"` // after the drain
 }
 
 // An Outcome is what was recounted of a run.

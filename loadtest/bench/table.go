@@ -46,7 +46,18 @@ func figures() []figure {
 			})
 		}
 	}
+	restored := func(of func(*Restore) float64) func(*Measured) float64 {
+		return func(r *Measured) float64 {
+			if r.Restore == nil {
+				return 0
+			}
+			return of(r.Restore)
+		}
+	}
 	return append(all,
+		figure{"restore.records_per_second", "restore: changelog records/s, start included", whole, restored(func(r *Restore) float64 { return r.RecordsPerSecond })},
+		figure{"restore.ready_seconds", "restore: start to ready, s", hundredths, restored(func(r *Restore) float64 { return r.ReadySeconds })},
+		figure{"restore.cpu_seconds", "restore: CPU s until ready", hundredths, restored(func(r *Restore) float64 { return r.CPUSeconds })},
 		figure{"stage.first_commit_seconds", "stage: start to first commit, s", hundredths, func(r *Measured) float64 { return r.Stage.FirstCommitSeconds }},
 		figure{"stage.peak_mib", "stage: peak memory, MiB", whole, func(r *Measured) float64 { return float64(r.Stage.PeakBytes) / (1 << 20) }},
 		figure{"stage_to_limit.records_per_second", "stage/limit: records/s", hundredths, func(r *Measured) float64 {

@@ -45,8 +45,8 @@ func (d *drain) createTopics(ctx context.Context) ([]string, error) {
 	for _, source := range d.plan.sources {
 		all = append(all, wanted{d.env.Naming.Raw(source), n, topics.Topic{Cleanup: topics.Delete, Retention: topics.RawRetention}})
 	}
-	for _, store := range d.options.Stores {
-		all = append(all, wanted{d.env.Naming.Changelog(d.env.Group, store), n, topics.Topic{Cleanup: topics.Compact}})
+	for _, changelog := range d.changelogs() {
+		all = append(all, wanted{changelog, n, topics.Topic{Cleanup: topics.Compact}})
 	}
 	for i := range all {
 		if err := create(all[i].name, all[i].partitions, settings(&all[i].row)); err != nil {
@@ -57,6 +57,15 @@ func (d *drain) createTopics(ctx context.Context) ([]string, error) {
 		return names[:len(names)-1], err
 	}
 	return names, d.topicsAreThere(ctx, names)
+}
+
+// changelogs are those of the stage's stores.
+func (d *drain) changelogs() []string {
+	var names []string
+	for _, store := range d.options.Stores {
+		names = append(names, d.env.Naming.Changelog(d.env.Group, store))
+	}
+	return names
 }
 
 // topicsAreThere waits until the brokers show the topics that they have created: a broker learns of them a moment later.

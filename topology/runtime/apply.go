@@ -85,14 +85,9 @@ func (j *restore) apply(ctx context.Context, records []*kgo.Record) (over bool) 
 // put is apply for some records, one at least; false says that j.err is set.
 func (j *restore) put(records []*kgo.Record) bool {
 	n := int64(0)
-	var near [warmed][]byte
 	for i, rec := range records {
 		if i%warmed == 0 {
-			ahead := records[i:min(i+warmed, len(records))]
-			for k, rec := range ahead {
-				near[k] = rec.Key
-			}
-			j.store.Warm(near[:len(ahead)])
+			warm(j.store, records[i:])
 		}
 		if rec.Attrs.IsControl() {
 			continue
@@ -115,6 +110,3 @@ func (j *restore) put(records []*kgo.Record) bool {
 	}
 	return true
 }
-
-// warmed is how many keys are brought near before they are put.
-const warmed = 16

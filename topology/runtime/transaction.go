@@ -157,7 +157,9 @@ func (w *worker) process(fetches kgo.Fetches) error {
 				}
 				r.metrics.polled(p)
 				w.touch(r)
-				for _, rec := range p.Records {
+				near := nearby{stores: r.task.Stores()}
+				for i, rec := range p.Records {
+					near.bring(p.Records, i)
 					if err := w.one(r, rec); err != nil {
 						return err
 					}

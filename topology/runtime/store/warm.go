@@ -4,9 +4,10 @@ package store
 const warmKeys = 16
 
 // Warm touches what look-ups of some keys will read: their slots, and then their cells. It changes nothing. A look-up of a key
-// out of a million waits twice for main memory, one wait after the other; those of several keys at a time overlap.
-func (p *Partition) Warm(keys [][]byte) {
-	var found [warmKeys]uint64
+// out of a million waits twice for main memory, one wait after the other; those of several keys at a time overlap. The number
+// of keys that seem to be in memory is a guess, and never too small by much.
+func (p *Partition) Warm(keys [][]byte) (found int) {
+	var slots [warmKeys]uint64
 	sum := byte(0)
 	for len(keys) > 0 {
 		n := min(len(keys), warmKeys)
@@ -17,10 +18,11 @@ func (p *Partition) Warm(keys [][]byte) {
 			if uint32(slot>>32) != hash {
 				slot = 0
 			}
-			found[i] = slot
+			slots[i] = slot
 		}
-		for _, slot := range found[:n] {
+		for _, slot := range slots[:n] {
 			if slot != 0 {
+				found++
 				at := cellOf(slot)
 				c := p.cells.chunks[at/chunkUnits]
 				o := int(at%chunkUnits) * unit
@@ -30,6 +32,7 @@ func (p *Partition) Warm(keys [][]byte) {
 		keys = keys[n:]
 	}
 	p.warmth = sum
+	return found
 }
 
 const cacheLine = 64
