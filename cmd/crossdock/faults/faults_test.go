@@ -28,6 +28,10 @@ const (
 	outEnv    = "CROSSDOCK_TEST_CHAOS_OUT"     // a folder that gets the run's table as text and JSON
 )
 
+// usualSeed is what make test runs: its first eight faults are eight of different kinds, and those among them that reach deepest: a zombie
+// with timers, a changelog made anew, a full disk, a kill between revoke and rejoin, a lost answer, a dead coordinator.
+const usualSeed = 4531
+
 // setting reads one, or takes what is usual.
 func setting[T any](t *testing.T, env string, usual T, parse func(string) (T, error)) T {
 	t.Helper()
@@ -66,7 +70,7 @@ func TestNothingIsLostDoubledOrWrongUnderFaults(t *testing.T) {
 		t.Skipf("faults come by make test and make chaos, or where %s says for how long, such as 90s: three brokers and three processes run beside no other test", forEnv)
 	}
 	o := Options{
-		Seed: setting(t, seedEnv, 20261127, whole), For: setting(t, forEnv, 90*time.Second, time.ParseDuration),
+		Seed: setting(t, seedEnv, usualSeed, whole), For: setting(t, forEnv, 90*time.Second, time.ParseDuration),
 		Rate: int(setting(t, rateEnv, 1000, whole)), Cluster: setting(t, brokerEnv, 3, whole) == 3,
 		Faults: setting(t, faultsEnv, nil, byName), Bound: 2 * time.Minute, Log: t.Logf,
 	}
