@@ -149,11 +149,10 @@ func partitionCount(ctx context.Context, client *kgo.Client, topic string) (int3
 	if err != nil {
 		return 0, err
 	}
-	d := details[topic]
-	if d.Err != nil {
-		return 0, nil
+	if d := details[topic]; d.Err == nil {
+		return int32(len(d.Partitions)), nil
 	}
-	return int32(len(d.Partitions)), nil
+	return 0, nil
 }
 
 // listHanging finds what hangs in some places. It asks the partitions, then the coordinators, then the partitions again: a transaction

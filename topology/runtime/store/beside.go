@@ -27,20 +27,22 @@ const tellLocked = time.Minute
 func (w *patience) over(f *folder, err error) bool {
 	waited := time.Since(w.began)
 	attributes := []any{"store", f.name, "folder", f.path, "process", holder(f.path, err), "waited", waited.Round(time.Millisecond).String()}
-	there := false // somebody has gone beside before: there is no use in waiting again
-	if f.path == f.home {
-		_, err := w.db.fs.Stat(f.home + beside)
-		there = err == nil
-		if there || waited > w.db.opts.LockTimeout {
-			w.db.log.Error("another process has the store open and does not end: it may keep the folder, and one beside it is used. End that process", attributes...)
-			return true
-		}
+	// Where somebody has gone beside before there is no use in waiting again.
+	if f.path == f.home && (waited > w.db.opts.LockTimeout || w.db.exists(f.home+beside)) {
+		w.db.log.Error("another process has the store open and does not end: it may keep the folder, and one beside it is used. End that process", attributes...)
+		return true
 	}
 	if w.told.IsZero() || time.Since(w.told) > tellLocked {
 		w.told = time.Now()
 		w.db.log.Warn("another process has the store open: waiting for it to end", attributes...)
 	}
 	return false
+}
+
+// exists says whether there is a file or folder.
+func (db *DB) exists(path string) bool {
+	_, err := db.fs.Stat(path)
+	return err == nil
 }
 
 // holder is the id of the process that has a folder's lock, 0 where it cannot be told. This one must not ask for its own: a process
@@ -64,10 +66,7 @@ func holder(path string, err error) int32 {
 // homecoming ends the time of a folder beside, when the folder whose place it took is free again. The further one stays. Moved says that
 // the folder was shut and another one is to be opened in its place.
 func (f *folder) homecoming(at int64) (moved bool, err error) {
-	if f.path != f.home {
-		return false, nil
-	}
-	if _, err := f.db.fs.Stat(f.home + beside); err != nil {
+	if f.path != f.home || !f.db.exists(f.home+beside) {
 		return false, nil
 	}
 	f.shut()
