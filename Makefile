@@ -18,10 +18,9 @@ help: ## list the targets
 demo: build ## the whole pipeline in two minutes, on this machine; KEEP=1 leaves it running and prints where
 	$(BIN) demo $(if $(KEEP),--keep)
 
-test: ## every test, real Kafka and a real ClickHouse engine included
-	$(SERVICES) run -- env CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 15m ./...
-	$(GO) test -run AFifth ./avro/event
-	$(GO) test ./loadtest/scans
+test: ## every test, real Kafka and a real ClickHouse engine included, those without services also under the race detector
+	$(SERVICES) run -- $(GO) test -timeout 15m ./...
+	$(if $(RACE),CGO_ENABLED=1 $(GO) test -short $(RACE) -timeout 10m ./...)
 	CROSSDOCK_TEST_CHAOS_FOR=$(or $(FAULTS_FOR),90s) CROSSDOCK_TEST_CHAOS_RATE=500 $(GO) test -count=1 -timeout 15m -run TestNothingIsLostDoubledOrWrongUnderFaults -v ./cmd/crossdock/faults
 
 test-short: ## the tests that need no service, in a minute

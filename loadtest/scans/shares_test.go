@@ -14,7 +14,7 @@ func millions(t *testing.T) {
 		t.Skip("makes millions of events")
 	}
 	if raceDetector {
-		t.Skip("makes millions of events: run without -race")
+		t.Skip("makes millions of events: is run without -race")
 	}
 }
 
